@@ -1,0 +1,39 @@
+# The front door. `make m2` and `make test` each work alone on a fresh clone; `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+# Named after what is installed, so that it is built again when and only when requirements.txt changes.
+DONE := $(VENV)/.done-$(shell sha256sum requirements.txt | cut -c1-12)
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+export NLTK_DATA ?= $(abspath .nltk_data)
+export TOKENIZERS_PARALLELISM = false
+
+GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
+	$(if $(ENGINE),--engine $(ENGINE)) $(if $(SCALE),--scale $(SCALE))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup m0 m1 m2 test lint clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(DONE)  ## build .venv from requirements.txt and put WordNet in place
+
+$(DONE):
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and f"Python 3.11 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
+	$(VENV)/bin/python -m stages.scoring.wordnet
+	touch $@
+
+m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= SET= NAME=
+	@python -m stages.experiment $@ $(GROUPS) --name "$(NAME)" --set $(SET)
+
+test: setup lint  ## ruff, unit tests and one run of the whole pipeline in a temporary clone
+	python -m pytest
+
+lint: setup  ## ruff
+	ruff check .
+	ruff format --check .
+
+clean:  ## remove work in progress (.scratch); outputs and DVC's cache stay
+	rm -rf .scratch

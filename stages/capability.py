@@ -1,0 +1,52 @@
+"""Measure what a policy can still do besides emotional support, with lm-evaluation-harness (Table 4).
+
+The smoke tasks and local rows (`data_dir`, laid out `<benchmark>/<split>.jsonl` in the fields of the
+Hugging Face data sets) need no network; other tasks come from the Hub.
+"""
+
+import argparse
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from stages.benchmarks.measure import Settings, go_offline, measure
+from stages.benchmarks.tasks import check_names, needs_hub
+from stages.command import load_params, run
+from stages.records.errors import InputError
+from stages.records.publish import publish_json
+
+
+def read_settings(params: Path) -> Settings:
+    """Read and check the section; every way to fail is an InputError that names the field."""
+    try:
+        return Settings.model_validate(load_params("capability", params))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(["capability", *map(str, first["loc"])])
+        raise InputError(first["msg"], file=params, field=field) from None
+
+
+def main() -> None:
+    """Parse the arguments, load the policy, measure it and publish the report."""
+    parser = argparse.ArgumentParser(prog="python -m stages.capability", description=__doc__.splitlines()[0])
+    parser.add_argument("--policy", type=Path, required=True, help="a policy folder, such as models/m1")
+    parser.add_argument("--out", type=Path, required=True, help="the report, JSON")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    args = parser.parse_args()
+    settings = read_settings(args.params)
+    check_names(settings.tasks, settings.data_dir)  # before the model, which can take minutes to load
+    if not needs_hub(settings.tasks, settings.data_dir):
+        go_offline()
+    from stages.engines.policy import load_policy
+
+    policy = load_policy(args.policy)
+    report = measure(policy.model, policy.tokenizer, settings)
+    publish_json(args.out, {"policy": policy.digest, **report})
+    for name, reason in report["not_available"].items():
+        print(f"capability: {name} left out: {reason}")
+    scores = ", ".join(f"{name} {value}" for name, value in report["score"].items())
+    print(f"capability: {scores} -> {args.out}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,92 @@
+"""Cut dialogues into the contexts that models answer: `python -m stages.contexts --out data/contexts ...`.
+
+`test.jsonl` has every supporter turn of the ESConv test dialogues (utterance level, ground-truth history);
+`part-1.jsonl`, `part-2.jsonl` ... are disjoint parts of SynESC without its greeting turns, one an iteration
+(paper, sections 2.2.1 and 4.1, appendices A and B.1). A dialogue too long for the model's window loses its
+oldest exchanges, counted, and never its last seeker turn.
+"""
+
+import argparse
+import random
+from pathlib import Path
+from typing import Any
+
+from stages.command import load_params, run
+from stages.dialogue.contexts import contexts, split_parts
+from stages.engines.policy import read_policy
+from stages.engines.template import ChatTemplate
+from stages.engines.window import drop_oldest
+from stages.prompts.requests import response_messages
+from stages.prompts.templates import load_prompts
+from stages.records.errors import InputError
+from stages.records.jsonl import natural_key, read_records, write_records
+from stages.records.publish import publish_json, publishing
+from stages.records.schema import Context, Dialogue
+
+
+def main() -> None:
+    """Read the command line and write the parts, the test contexts and the counts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--synesc", type=Path, required=True)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--policy", type=Path, required=True, help="its tokenizer measures the prompts")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--metrics", type=Path, required=True)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    args = parser.parse_args()
+    params = load_params("contexts", args.params)
+    fit = _Fit(args.policy, args.params, params)
+    written: dict[str, list[Context]] = {}
+    metrics: dict[str, Any] = {}
+    test = [c for dialogue in read_records(args.test, Dialogue) for c in contexts(dialogue)]
+    written["test"], metrics["test"] = fit(test, params["test_limit"])
+    synesc = {dialogue.id: dialogue for dialogue in read_records(args.synesc, Dialogue)}
+    for number, ids in enumerate(split_parts(synesc, params["parts"], params["seed"]), start=1):
+        skipped = params["skip_first_exchanges"], params["skip_last_turns"]
+        part = [c for identity in ids for c in contexts(synesc[identity], *skipped)]
+        written[f"part-{number}"], counts = fit(part, params["part_limit"])
+        metrics[f"part-{number}"] = {"dialogues": len(ids), **counts}
+    with publishing(args.out) as folder:
+        folder.mkdir()
+        for name, records in written.items():
+            write_records(folder / f"{name}.jsonl", records)
+    publish_json(args.metrics, metrics)
+
+
+class _Fit:
+    """Samples contexts and makes them fit: prompt, and room for the longest answer that may follow."""
+
+    def __init__(self, policy: Path, params_file: Path, params: dict[str, Any]):
+        chain = read_policy(policy)
+        self.window = min(chain.backbone.window, params["cutoff_len"] or chain.backbone.window)
+        self.template = ChatTemplate.of(chain)
+        self.prompts = load_prompts(load_params("prompts", params_file)["dir"])
+        self.answer = params["answer_tokens"]
+        self.seed = params["seed"]
+        if self.answer >= self.window:
+            raise InputError("must be smaller than the window", file=params_file, field="answer_tokens")
+
+    def __call__(self, found: list[Context], limit: int | None) -> tuple[list[Context], dict[str, int]]:
+        """Return at most `limit` contexts, drawn with the seed, and what was done to them."""
+        chosen = found if limit is None else random.Random(self.seed).sample(found, min(limit, len(found)))
+        counts = {"found": len(found), "sampled": len(chosen), "shortened": 0, "exchanges_dropped": 0}
+        kept: list[Context] = []
+        for context in sorted(chosen, key=lambda context: natural_key(context.id)):
+            golden = len(self.template.tokenizer.encode(context.golden, add_special_tokens=False)) + 1
+            messages, dropped = drop_oldest(
+                context.messages,
+                lambda left: response_messages(self.prompts, "task", left),
+                self.template,
+                self.window - max(self.answer, golden),
+            )
+            counts["exchanges_dropped"] += dropped
+            counts["shortened"] += dropped > 0
+            if messages is not None:
+                kept.append(context.model_copy(update={"messages": messages}))
+        counts["too_long"] = len(chosen) - len(kept)
+        counts["written"] = len(kept)
+        return kept, counts
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,102 @@
+"""What an engine is asked: messages, a seed and how to sample."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from stages.records.errors import InputError
+from stages.records.schema import Message, Response
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch these off.
+
+    The paper decodes with temperature 0.9, top-p 0.8, top-k 50 and repetition penalty 1.2 (section 3.2).
+    """
+
+    temperature: float
+    top_p: float
+    top_k: int
+    repetition_penalty: float
+    max_new_tokens: int
+
+    def __post_init__(self) -> None:
+        checks = {
+            "temperature": self.temperature >= 0,
+            "top_p": 0 < self.top_p <= 1,
+            "top_k": self.top_k >= 0,
+            "repetition_penalty": self.repetition_penalty > 0,
+            "max_new_tokens": self.max_new_tokens >= 1,
+        }
+        for name, good in checks.items():
+            if not good:
+                raise InputError(f"out of range: {getattr(self, name)}", field=name)
+
+
+def read_sampling(params: dict[str, Any]) -> Sampling:
+    """Make a Sampling of a section of the parameters; InputError names a key that is missing or wrong."""
+    values: dict[str, Any] = {}
+    kinds = {"top_k": int, "max_new_tokens": int}
+    for name in Sampling.__dataclass_fields__:
+        value = params.get(name)
+        if not isinstance(value, (int, kinds.get(name, float))) or isinstance(value, bool):
+            raise InputError(f"must be a number, got {value!r}", field=f"sampling.{name}")
+        values[name] = value
+    return Sampling(**values)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to write. `attempt` counts from 1; a retry is a new request with a seed of its own."""
+
+    id: str
+    messages: tuple[Message, ...]
+    seed: int
+    attempt: int = 1
+
+    @classmethod
+    def make(cls, identity: str, messages: Sequence[Message], seed: int, attempt: int = 1) -> "Request":
+        """Make a request whose seed follows from (seed of the run, id, attempt) and nothing else."""
+        return cls(identity, tuple(messages), derive_seed(seed, identity, attempt), attempt)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all that the text depends on, for fingerprints."""
+        return {
+            "id": self.id,
+            "messages": [message.model_dump() for message in self.messages],
+            "seed": self.seed,
+            "attempt": self.attempt,
+        }
+
+
+def derive_seed(seed: int, identity: str, attempt: int) -> int:
+    """Return a seed in 0 .. 2^31 - 1 (what servers accept) for one attempt at one request."""
+    digest = hashlib.sha256(f"{seed}\0{identity}\0{attempt}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+class Engine(Protocol):
+    """Anything that writes texts. Which requests share a batch must not change any text."""
+
+    model: str
+    """Digest of the policy, or the name under which a server knows the model."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what besides the requests could change a text, for the journal's fingerprint."""
+        ...
+
+    def complete(
+        self, requests: Sequence[Request], sampling: Sampling, done: Collection[str]
+    ) -> Iterator[list[Response]]:
+        """Yield finished batches until every request not in `done` (ids) is answered.
+
+        The whole list is always given, so that batches are the same however much is done already.
+        """
+        ...
+
+
+def sampling_as_json(sampling: Sampling) -> dict[str, Any]:
+    """Return the sampling as a JSON value, for fingerprints."""
+    return asdict(sampling)

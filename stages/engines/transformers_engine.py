@@ -1,0 +1,104 @@
+"""The default engine: transformers in this process, on a GPU where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from stages.engines.policy import LoadedPolicy
+from stages.engines.request import Request, Sampling
+from stages.engines.template import ChatTemplate
+from stages.records.errors import InputError
+from stages.records.schema import Response
+
+
+class TransformersEngine:
+    """Generates in batches of similar length under a token budget.
+
+    The batches follow from the whole list of requests, whatever is done already: floating point sums
+    differ in the last bits with the shape of a batch, and a resumed run must be the undisturbed one.
+    """
+
+    def __init__(self, loaded: LoadedPolicy, batch_tokens: int):
+        """Take a policy in memory; `batch_tokens` bounds rows x (prompt + new tokens) of a batch."""
+        if batch_tokens < 1:
+            raise InputError(f"must be at least 1, got {batch_tokens}", field="engine.batch_tokens")
+        self.model = loaded.digest
+        self.template = ChatTemplate(loaded.tokenizer, loaded.template)
+        self._model = loaded.model
+        self._window = loaded.policy.backbone.window
+        self._batch_tokens = batch_tokens
+
+    def describe(self) -> dict[str, Any]:
+        """Return the engine's kind, number format and batch budget."""
+        dtype = str(self._model.dtype).removeprefix("torch.")
+        return {"kind": "transformers", "dtype": dtype, "batch_tokens": self._batch_tokens}
+
+    def complete(
+        self, requests: Sequence[Request], sampling: Sampling, done: Collection[str]
+    ) -> Iterator[list[Response]]:
+        """Yield batches, longest prompts first: if memory does not suffice, it shows at once.
+
+        Raises:
+            InputError: a prompt leaves no room in the window for `max_new_tokens`.
+        """
+        prompts = {request.id: self.template.encode(request.messages) for request in requests}
+        for request in requests:
+            length = len(prompts[request.id])
+            if length + sampling.max_new_tokens > self._window:
+                message = (
+                    f"{length} prompt tokens and {sampling.max_new_tokens} new ones exceed {self._window}"
+                )
+                raise InputError(message, record=request.id, field="messages")
+        for batch in self._batches(requests, prompts, sampling.max_new_tokens):
+            if not all(request.id in done for request in batch):
+                yield self._generate(batch, [prompts[request.id] for request in batch], sampling)
+
+    def _batches(
+        self, requests: Sequence[Request], prompts: dict[str, list[int]], new_tokens: int
+    ) -> Iterator[list[Request]]:
+        batch: list[Request] = []
+        for request in sorted(requests, key=lambda request: (-len(prompts[request.id]), request.id)):
+            longest = len(prompts[(batch or [request])[0].id]) + new_tokens
+            if batch and (len(batch) + 1) * longest > self._batch_tokens:
+                yield batch
+                batch = []
+            batch.append(request)
+        if batch:
+            yield batch
+
+    def _generate(self, batch: list[Request], prompts: list[list[int]], sampling: Sampling) -> list[Response]:
+        import torch
+        from transformers import GenerationConfig
+
+        from stages.engines.sampler import SeededSampler
+
+        device = self._model.device
+        longest = max(map(len, prompts))
+        pad = self.template.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (longest - len(row)) + row for row in prompts], device=device)
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in prompts], device=device)
+        config = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=sampling.max_new_tokens,
+            eos_token_id=self.template.stop_ids,
+            pad_token_id=pad,
+        )
+        seeds = [request.seed for request in batch]
+        sampler = SeededSampler(sampling, seeds, ids, mask, self._model.config.vocab_size)
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids, attention_mask=mask, generation_config=config, logits_processor=[sampler]
+            )
+        rows = output[:, longest:].tolist()
+        return [self._response(request, row) for request, row in zip(batch, rows, strict=True)]
+
+    def _response(self, request: Request, row: list[int]) -> Response:
+        stops = [position for position, token in enumerate(row) if token in self.template.stop_ids]
+        return Response(
+            id=request.id,
+            text=self.template.decode(row[: stops[0]] if stops else row),
+            finish_reason="stop" if stops else "length",
+            attempt=request.attempt,
+            model=self.model,
+        )

@@ -1,0 +1,145 @@
+"""Run everything up to one model and keep it as an experiment: `python -m stages.experiment m2 ...`.
+
+This is what `make m2` calls. Without a group the parameters are params.yaml as it stands; with a group
+(`--backbone llama3`) they are composed anew from conf/, which would lose hand edits, so these stop it.
+Then `dvc repro` runs what changed and `dvc exp save` keeps the result under the experiment's name.
+
+`dvc exp run --name m2` could do both only once: under a name that exists it stops, and with `--force`
+it runs every stage again.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stages.command import run
+from stages.records.errors import InputError
+from stages.records.jsonl import read_text
+from stages.table import print_table
+
+PARAMS = Path("params.yaml")
+LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run left it
+GROUPS = ("backbone", "data", "engine", "scale")
+
+
+def main() -> None:
+    """Read the command line, settle the parameters, run, keep and show."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", help="the last model to make and measure: m0, m1, m2 ...")
+    for group in GROUPS:
+        parser.add_argument(f"--{group}", default="", help=f"a file of conf/{group}/ without .yaml")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="single parameters")
+    parser.add_argument("--name", default="", help="the experiment's name")
+    args = parser.parse_args()
+    groups = {group: getattr(args, group) for group in GROUPS if getattr(args, group)}
+    settle_params(groups, [f"headline={args.model}", *args.set])
+    params = yaml.safe_load(read_text(PARAMS))
+    models = chain(params, args.model)
+    _dvc("repro", *targets(models))
+    name = args.name or "-".join([*dict.fromkeys(groups.values()), args.model])
+    _dvc("exp", "save", "--force", "--name", name, "-I", "metrics", "-I", "dvc.lock", quiet=True)
+    LAST.parent.mkdir(exist_ok=True)
+    shutil.copyfile(PARAMS, LAST)
+    print_table(models, Path("metrics"))
+    print(f"\nkept as experiment {name}: compare with `dvc metrics diff OTHER {name}`")
+
+
+def settle_params(groups: dict[str, str], overrides: list[str]) -> None:
+    """Compose params.yaml anew if groups are named, then set single parameters in it.
+
+    Raises:
+        InputError: a group or parameter does not exist, or composing would lose hand edits.
+    """
+    from dvc.utils.hydra import apply_overrides
+
+    if groups:
+        for group, name in groups.items():
+            if not Path("conf", group, f"{name}.yaml").exists():
+                known = ", ".join(sorted(path.stem for path in Path("conf", group).glob("*.yaml")))
+                raise InputError(f"there is no {name}.yaml; there are {known}", file=f"conf/{group}")
+        if edits := hand_edits():
+            message = f"composing would lose hand edits of {', '.join(edits)}: run without {_flags(groups)}, "
+            message += "give them with SET=, or undo them with `git checkout params.yaml`"
+            raise InputError(message, file=PARAMS)
+        compose(groups, PARAMS)
+        print(f"params.yaml composed of conf/: {_flags(groups)}")
+    try:
+        apply_overrides(PARAMS, overrides)
+    except Exception as error:  # DVC and Hydra have no common base for what can be wrong here
+        raise InputError(f"{error}: {error.__cause__ or ''} in {' '.join(overrides)}", file=PARAMS) from None
+
+
+def compose(groups: dict[str, str], path: Path) -> None:
+    """Write the parameters that conf/ gives for these groups; what is not named keeps its default."""
+    from dvc.utils.hydra import compose_and_dump
+
+    overrides = [f"{group}={name}" for group, name in groups.items()]
+    compose_and_dump(str(path), str(Path("conf").resolve()), None, "config", ".dvc/hydra_plugins", overrides)
+
+
+def hand_edits() -> list[str]:
+    """Return the parameters in params.yaml that neither the last run nor the committed file had."""
+    current = _flat(yaml.safe_load(read_text(PARAMS)))
+    known = [_flat(yaml.safe_load(read_text(LAST)))] if LAST.exists() else []
+    committed = subprocess.run(["git", "show", f"HEAD:{PARAMS}"], capture_output=True, text=True, check=False)
+    if committed.returncode == 0:
+        known.append(_flat(yaml.safe_load(committed.stdout)))
+    known = known or [{}]
+    differing = [
+        [key for key in current.keys() | old.keys() if key != "headline" and current.get(key) != old.get(key)]
+        for old in known
+    ]
+    return sorted(min(differing, key=len))
+
+
+def chain(params: dict[str, Any], model: str) -> list[str]:
+    """Return the models to measure on the way to `model`: vanilla, M0, and every iteration between.
+
+    Raises:
+        InputError: the model is not in `models`, or its iterations do not lead to m0.
+    """
+    if model not in params["models"]:
+        known = ", ".join(params["models"])
+        raise InputError(f"there is no {model}; there are {known}", file=PARAMS, field="models")
+    found = [model]
+    while found[0] in params["iterations"]:
+        previous = params["iterations"][found[0]]["prev"]
+        if previous in found:
+            raise InputError("goes in a circle", file=PARAMS, field=f"iterations.{found[0]}.prev")
+        found.insert(0, previous)
+    return [name for name in ["vanilla", *found] if name in params["models"]]
+
+
+def targets(models: list[str]) -> list[str]:
+    """Return the DVC stages that measure these models, and the headline."""
+    return ["headline", *(f"{stage}@{model}" for model in models for stage in ("score", "capability"))]
+
+
+def _flags(groups: dict[str, str]) -> str:
+    return " ".join(f"{group.upper()}={name}" for group, name in groups.items())
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    parts = [_flat(part, f"{prefix}.{key}" if prefix else str(key)) for key, part in value.items()]
+    return {key: leaf for part in parts for key, leaf in part.items()}
+
+
+def _dvc(*arguments: str, quiet: bool = False) -> None:
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, capture_output=quiet, text=True, check=False)
+    if done.returncode != 0:
+        if quiet:
+            print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
+        raise InputError(f"`dvc {' '.join(arguments[:2])}` failed (exit code {done.returncode}); see above")
+
+
+if __name__ == "__main__":
+    run(main)

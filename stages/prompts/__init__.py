@@ -1,0 +1,1 @@
+"""What the models are asked: the prompts, the strategies, and the JSON of the reflection."""

@@ -1,0 +1,114 @@
+"""The records that pass between stages. Field order here is key order in the files."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+NonEmpty = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, pattern=r"\S")]
+
+
+class Record(BaseModel):
+    """Base of all records: unknown fields are errors, values are not coerced, instances are frozen."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Turn(Record):
+    """One turn of a dialogue; `strategies` are ESConv's names for a supporter turn, else empty."""
+
+    role: Literal["seeker", "supporter"]
+    text: NonEmpty
+    strategies: list[str] = []
+
+
+class Dialogue(Record):
+    """A cleaned dialogue: seeker and supporter alternate from a seeker turn on (paper, appendix A)."""
+
+    id: NonEmpty
+    source: NonEmpty
+    turns: list[Turn] = Field(min_length=2)
+    meta: dict[str, Any] = {}
+
+
+class Message(Record):
+    """One chat message, in the roles that chat models know: seeker = user, supporter = assistant."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Context(Record):
+    """What a supporter turn answers to (C_n in equation 1), and the human answer.
+
+    `id` is `<dialogue>#<index of the supporter turn>`; `messages` end with the last seeker turn;
+    `golden` is the supporter's own next turn and `strategies` those annotated for it.
+    """
+
+    id: NonEmpty
+    messages: list[Message] = Field(min_length=1)
+    golden: NonEmpty
+    strategies: list[str] = []
+
+
+class Response(Record):
+    """A generated text. `attempt` counts from 1; `model` is the digest of the policy that wrote it."""
+
+    id: NonEmpty
+    text: str
+    finish_reason: Literal["stop", "length", "content_filter"]
+    attempt: int = Field(ge=1)
+    model: str
+
+
+class Understanding(Record):
+    """What the model believes of the seeker (u_n and s_n in equation 4; keys of appendix E)."""
+
+    user_profile: str
+    user_emotion: str
+    user_personality: str
+    user_intention: str
+
+
+class Refinement(Record):
+    """Self-reflection and refined response (equations 4 and 5) for one context.
+
+    `status` is `parsed`, or `failed` when no attempt gave the JSON asked for; then the fields of the
+    JSON are absent and `raw` holds every attempt's text.
+    """
+
+    id: NonEmpty
+    understanding: Understanding | None = None
+    evaluation_score: float | None = None
+    feedback: str | None = None
+    refined_response: NonEmpty | None = None
+    attempts: int = Field(ge=1)
+    status: Literal["parsed", "failed"]
+    raw: list[str] = []
+
+
+class ShareGptMessage(Record):
+    """One message in the layout LLaMA-Factory calls sharegpt."""
+
+    from_: Literal["human", "gpt"] = Field(alias="from")
+    value: str
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+class Conversation(Record):
+    """One sample of supervised fine-tuning in LLaMA-Factory's sharegpt layout."""
+
+    id: NonEmpty
+    system: str
+    conversations: list[ShareGptMessage] = Field(min_length=2)
+
+
+class Preference(Record):
+    """One preference pair in LLaMA-Factory's ranking layout; `chosen_source` says who wrote `chosen`."""
+
+    id: NonEmpty
+    system: str
+    conversations: list[ShareGptMessage] = Field(min_length=1)
+    chosen: ShareGptMessage
+    rejected: ShareGptMessage
+    chosen_source: Literal["refined", "golden_length", "golden_parse"]

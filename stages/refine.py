@@ -1,0 +1,132 @@
+"""Let a policy reflect and refine its own responses: `python -m stages.refine --policy models/m0 ...`.
+
+One answer holds the reflection on the seeker and the refined response as JSON (equations 4 and 5,
+appendix E). What does not parse is asked again with a fresh seed, `attempts` times in all (appendix A).
+"""
+
+import argparse
+from pathlib import Path
+
+from stages.command import load_params, run
+from stages.engines.generate import generate
+from stages.engines.load import load_engine
+from stages.engines.policy import read_policy
+from stages.engines.request import Engine, Request, Sampling, read_sampling
+from stages.engines.template import ChatTemplate
+from stages.engines.window import drop_oldest
+from stages.prompts.reflection import Reflection, parse_reflection
+from stages.prompts.requests import refine_messages
+from stages.prompts.templates import Prompts, load_prompts
+from stages.records.errors import InputError
+from stages.records.jsonl import read_records, write_records
+from stages.records.publish import publish_json
+from stages.records.schema import Context, Message, Refinement, Response
+
+
+def main() -> None:
+    """Read the command line, ask until it parses or the attempts are used up, and write what came."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--policy", type=Path, required=True)
+    parser.add_argument("--contexts", type=Path, required=True)
+    parser.add_argument("--responses", type=Path, required=True, help="the responses to refine")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--metrics", type=Path, required=True)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    args = parser.parse_args()
+    params = load_params("refine", args.params)
+    sampling = read_sampling(params["sampling"])
+    attempts = params["attempts"]
+    if not isinstance(attempts, int) or attempts < 1:
+        raise InputError("must be a whole number from 1 on", file=args.params, field="refine.attempts")
+    contexts = read_records(args.contexts, Context)
+    responses = {response.id: response.text for response in read_records(args.responses, Response)}
+    if missing := [context.id for context in contexts if context.id not in responses]:
+        raise InputError("has no response", file=args.responses, record=missing[0])
+    prompts = load_prompts(load_params("prompts", args.params)["dir"])
+    engine, template = load_engine(load_params("engine", args.params), args.policy)
+    budget = read_policy(args.policy).backbone.window - sampling.max_new_tokens
+    asked, shortened = _messages(contexts, responses, prompts, template, budget)
+    refinements = refine(engine, asked, sampling, params["seed"], attempts)
+    write_records(args.out, refinements)
+    parsed = [refinement.attempts for refinement in refinements if refinement.status == "parsed"]
+    counts = {
+        "count": len(refinements),
+        "shortened": shortened,
+        **{f"parsed_at_attempt_{n}": parsed.count(n) for n in range(1, attempts + 1)},
+        "failed": len(refinements) - len(parsed),
+    }
+    publish_json(args.metrics, counts)
+
+
+def refine(
+    engine: Engine, asked: dict[str, list[Message]], sampling: Sampling, seed: int, attempts: int
+) -> list[Refinement]:
+    """Ask every reflection prompt up to `attempts` times, until its answer parses.
+
+    Args:
+        engine: who answers.
+        asked: id to messages.
+        sampling: how tokens are chosen; a retry samples anew with a seed of its own.
+        seed: of the run.
+        attempts: at least 1.
+
+    Returns:
+        one refinement an id; those that never parsed are `failed` and keep every answer in `raw`.
+    """
+    found: dict[str, Refinement] = {}
+    raw: dict[str, list[str]] = {identity: [] for identity in asked}
+    for attempt in range(1, attempts + 1):
+        open_ = [identity for identity in asked if identity not in found]
+        if not open_:
+            break
+        requests = [Request.make(identity, asked[identity], seed, attempt) for identity in open_]
+        for response in generate(engine, requests, sampling, "refine"):
+            raw[response.id].append(response.text)
+            if (reflection := parse_reflection(response.text)) is not None:
+                found[response.id] = _parsed(response, reflection)
+    failed = [
+        Refinement(id=identity, attempts=attempts, status="failed", raw=raw[identity])
+        for identity in asked
+        if identity not in found
+    ]
+    return [*found.values(), *failed]
+
+
+def _messages(
+    contexts: list[Context],
+    responses: dict[str, str],
+    prompts: Prompts,
+    template: ChatTemplate,
+    budget: int,
+) -> tuple[dict[str, list[Message]], int]:
+    """Return the prompt of every context, and how many lost their oldest exchanges to fit the budget."""
+    asked: dict[str, list[Message]] = {}
+    shortened = 0
+    for context in contexts:
+
+        def build(left: list[Message], response: str = responses[context.id]) -> list[Message]:
+            return refine_messages(prompts, left, response)
+
+        left, dropped = drop_oldest(context.messages, build, template, budget)
+        if left is None:
+            message = "does not fit the window with the reflection prompt: lower max_new_tokens of refine"
+            raise InputError(message, record=context.id)
+        shortened += dropped > 0
+        asked[context.id] = build(left)
+    return asked, shortened
+
+
+def _parsed(response: Response, reflection: Reflection) -> Refinement:
+    return Refinement(
+        id=response.id,
+        understanding=reflection.understanding,
+        evaluation_score=reflection.evaluation_score,
+        feedback=reflection.feedback,
+        refined_response=reflection.refined_response,
+        attempts=response.attempt,
+        status="parsed",
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""Text metrics of responses against references, knowing nothing of who wrote the texts."""

@@ -1,0 +1,190 @@
+"""Run `llamafactory-cli train` so that being killed costs at most one checkpoint interval.
+
+A run lives in `.scratch/<stage>/<fingerprint>/`: LLaMA-Factory's log, the tokenised data, checkpoints
+and, in the end, the weights. LLaMA-Factory goes on from the last checkpoint it finds there by itself;
+this module takes away checkpoints that were cut off in the middle, and sees to it that two runs never
+write to one folder and that no run outlives the stage that started it.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+from tqdm import tqdm
+
+from stages.records.errors import InputError
+from stages.records.jsonl import read_text
+
+_PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+class TrainingError(InputError):
+    """LLaMA-Factory ended with an error; the message has its last line and where the log is."""
+
+
+def read_config(path: Path | str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Read a LLaMA-Factory YAML file and lay the overrides over it; an override of null removes a key.
+
+    Raises:
+        InputError: the file is missing, not YAML or not a mapping.
+    """
+    try:
+        config = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise InputError(f"not YAML: {error}", file=path) from None
+    if not isinstance(config, dict):
+        raise InputError("not a mapping", file=path)
+    merged = {**config, **overrides}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def train(config: dict[str, Any], scratch: Path) -> Path:
+    """Run LLaMA-Factory with this configuration, from the last whole checkpoint on if there is one.
+
+    Args:
+        config: LLaMA-Factory's arguments without `output_dir` and `tokenized_path`.
+        scratch: the folder of this run and no other.
+
+    Returns:
+        the folder with the trained weights and `trainer_state.json`.
+
+    Raises:
+        TrainingError: LLaMA-Factory ended with an error.
+        InputError: another process is training in this folder.
+    """
+    output = scratch / "output"
+    with _alone(scratch) as lock:
+        if not (scratch / "done").exists():
+            _drop_broken(scratch, output)
+            config = {**config, "output_dir": str(output), "tokenized_path": str(scratch / "tokenized")}
+            (scratch / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=True), encoding="utf-8")
+            _run_cli(scratch, output, lock)
+            (scratch / "done").touch()
+    return output
+
+
+def sample_counts(scratch: Path) -> dict[str, int]:
+    """Return how many samples LLaMA-Factory kept of each split (`train`, `validation`) and the longest.
+
+    Read from the tokenised data on disk, since it drops what it cannot use with no more than a warning.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    counts: dict[str, int] = {}
+    for split in sorted(path for path in (scratch / "tokenized").iterdir() if path.is_dir()):
+        rows, longest = 0, 0
+        for file in sorted(split.glob("*.arrow")):
+            with pa.memory_map(str(file)) as source:
+                table = pa.ipc.open_stream(source).read_all()
+            rows += table.num_rows
+            for name in table.column_names:
+                if name.endswith("input_ids") and table.num_rows:
+                    lengths = pc.list_value_length(table[name])
+                    longest = max(longest, pc.max(lengths).as_py())
+        counts[split.name] = rows
+        counts[f"{split.name}_longest"] = longest
+    return counts
+
+
+@contextmanager
+def _alone(scratch: Path) -> Iterator[IO[str]]:
+    """Hold the folder's lock; LLaMA-Factory inherits it, so an orphan of a killed stage holds it too."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    with (scratch / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError("another process is training here", file=scratch) from None
+        yield lock
+
+
+def _drop_broken(scratch: Path, output: Path) -> None:
+    """Remove what a killed run left half-written.
+
+    The last file that transformers writes of a checkpoint is `trainer_state.json`, the last that
+    datasets writes of a split is `dataset_info.json`.
+    """
+    for checkpoint in output.glob("checkpoint-*"):
+        if not _is_json(checkpoint / "trainer_state.json"):
+            shutil.rmtree(checkpoint)
+    if not any(output.glob("checkpoint-*")):
+        shutil.rmtree(output, ignore_errors=True)  # else LLaMA-Factory refuses the folder as not empty
+    tokenized = scratch / "tokenized"
+    splits = [path for path in tokenized.glob("*") if path.is_dir()]
+    if not splits or not all(_is_json(split / "dataset_info.json") for split in splits):
+        shutil.rmtree(tokenized, ignore_errors=True)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _run_cli(scratch: Path, output: Path, lock: IO[str]) -> None:
+    log = scratch / "llamafactory.log"
+    command = [sys.executable, "-m", "llamafactory.cli", "train", str(scratch / "config.yaml")]
+    environment = {**os.environ, "WANDB_DISABLED": "true", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    with log.open("ab") as file:
+        child = subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            pass_fds=[lock.fileno()],
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        try:
+            _watch(child, output / "trainer_log.jsonl")
+        except BaseException:
+            child.send_signal(signal.SIGTERM)
+            child.wait()
+            raise
+    if child.returncode != 0:
+        lines = [
+            line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+        ]
+        raise TrainingError(f"LLaMA-Factory failed: {lines[-1] if lines else 'no output'}", file=log)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+
+
+def _watch(child: subprocess.Popen[bytes], log: Path) -> None:
+    """Show steps, rate, time left and loss from LLaMA-Factory's own log until it ends."""
+    with tqdm(desc="training", unit="step", disable=None) as bar:
+        while True:
+            try:
+                child.wait(timeout=0.5)
+                return
+            except subprocess.TimeoutExpired:
+                _show(bar, log)
+
+
+def _show(bar: "tqdm[Any]", log: Path) -> None:
+    try:
+        entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):  # not there yet, or its last line is being written
+        return
+    if not entries:
+        return
+    bar.total = entries[-1].get("total_steps")
+    losses = [entry["loss"] for entry in entries if "loss" in entry]
+    if losses:
+        bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+    bar.update(entries[-1].get("current_steps", bar.n) - bar.n)

@@ -1,0 +1,1 @@
+"""Files of others, fetched at a pinned commit: resumable download, verification, archives."""

@@ -1,0 +1,120 @@
+"""What several tests need: a policy small enough to be made in a second, and a way to run stages."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+# One thread each: tests run beside each other's servers and stages on machines with few cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+TEXTS = [
+    "I lost my job at the bakery and I feel ashamed in front of my sister.",
+    "That sounds hard. What happened at the bakery, and what did your sister say?",
+    "My manager closed the shop without a word, and now I cannot sleep at night.",
+    "You could tell your sister how you feel; she may surprise you. I would like to help.",
+]
+SYSTEM = "You are a supporter."
+
+
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of some 50,000 parameters with a real tokenizer, as a policy folder."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from stages.engines.policy import Backbone, write_backbone
+    from stages.training import tiny
+
+    folder = tmp_path_factory.mktemp("models") / "backbone"
+    folder.mkdir()
+    size = tiny.build_tokenizer(TEXTS * 4, 400, 512, folder)
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
+    tiny.write_config(sizes, size, 512, folder)
+    torch.manual_seed(1)
+    LlamaForCausalLM(LlamaConfig.from_pretrained(folder)).save_pretrained(folder)
+    write_backbone(folder, Backbone(weights=".", template="llama3", dtype="float32", window=512))
+    return folder
+
+
+@pytest.fixture
+def contexts_file(tmp_path: Path) -> Path:
+    """Forty contexts of different lengths, one exchange to four."""
+    from stages.records.jsonl import write_records
+    from stages.records.schema import Context, Message
+
+    records = []
+    for number in range(40):
+        messages = []
+        for turn in range(2 * (number % 4) + 1):
+            role = "assistant" if turn % 2 else "user"
+            messages.append(Message(role=role, content=TEXTS[(number + turn) % 4][: 20 + number]))
+        records.append(
+            Context(id=f"d{number // 4:03d}#{2 * (number % 4) + 1}", messages=messages, golden=TEXTS[1])
+        )
+    path = tmp_path / "contexts.jsonl"
+    write_records(path, records)
+    return path
+
+
+@pytest.fixture
+def params_file(tmp_path: Path) -> Callable[..., Path]:
+    """The project's params.yaml with some keys replaced: params_file({"respond.seed": 1})."""
+
+    def write(changes: dict[str, Any] | None = None) -> Path:
+        params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        params["prompts"]["dir"] = str(ROOT / params["prompts"]["dir"])
+        for key, value in (changes or {}).items():
+            *path, last = key.split(".")
+            section = params
+            for part in path:
+                section = section[part]
+            section[last] = value
+        file = tmp_path / "params.yaml"
+        file.write_text(yaml.safe_dump(params), encoding="utf-8")
+        return file
+
+    return write
+
+
+def stage_command(name: str, *arguments: object) -> list[str]:
+    """The command line that runs a stage of this checkout from any folder."""
+    return [sys.executable, "-m", f"stages.{name}", *map(str, arguments)]
+
+
+def stage_environment() -> dict[str, str]:
+    """The environment of a stage run from another folder."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def run_stage(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a stage to its end in a folder."""
+    return subprocess.run(
+        stage_command(name, *arguments),
+        cwd=cwd,
+        env=stage_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The values of a JSONL file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,95 @@
+"""Record files: what is written is read back, and what is wrong is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.records.errors import InputError
+from stages.records.jsonl import natural_key, read_records, write_records
+from stages.records.publish import publish_json, publishing
+from stages.records.schema import Context, Message, Preference, Response, ShareGptMessage
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip())
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), unique_by=lambda pair: pair[0], max_size=5))
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]):
+    path = tmp_path_factory.mktemp("records") / "r.jsonl"
+    records = [Response(id=i, text=t, finish_reason="stop", attempt=1, model="m") for i, t in pairs]
+    assert write_records(path, records) == len(records)
+    assert read_records(path, Response) == sorted(records, key=lambda record: natural_key(record.id))
+
+
+def test_order_is_by_dialogue_and_turn_number(tmp_path: Path):
+    ids = ["extes-00012#11", "extes-00012#3", "extes-00002#7"]
+    path = tmp_path / "c.jsonl"
+    write_records(
+        path, [Context(id=i, messages=[Message(role="user", content="x")], golden="y") for i in ids]
+    )
+    assert [record.id for record in read_records(path, Context)] == [ids[2], ids[1], ids[0]]
+
+
+def test_a_preference_has_the_keys_llamafactory_wants(tmp_path: Path):
+    said = ShareGptMessage(from_="gpt", value="b")
+    pair = Preference(
+        id="d#1",
+        system="s",
+        conversations=[ShareGptMessage(from_="human", value="a")],
+        chosen=said,
+        rejected=said,
+        chosen_source="refined",
+    )
+    write_records(tmp_path / "p.jsonl", [pair])
+    value = json.loads((tmp_path / "p.jsonl").read_text())
+    assert value["conversations"] == [{"from": "human", "value": "a"}]
+    assert value["chosen"] == {"from": "gpt", "value": "b"}
+    assert read_records(tmp_path / "p.jsonl", Preference) == [pair]
+
+
+GOOD = '{"id":"a","text":"t","finish_reason":"stop","attempt":1,"model":"m"}'
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"{", ["line 1", "not JSON"]),
+        (GOOD.encode() + b"\n[1]", ["line 2"]),
+        (GOOD.encode() + b"\n" + GOOD.encode(), ["line 2", "(a)", "twice"]),
+        (GOOD.replace('"stop"', '"never"').encode(), ["line 1", "(a)", "field finish_reason"]),
+        (GOOD.replace("1,", '"1",').encode(), ["field attempt"]),
+        (GOOD.replace('"model"', '"mode"').encode(), ["field m"]),
+        (b'{"id":"\xff"}', ["UTF-8"]),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, content: bytes, named: list[str]):
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_records(path, Response)
+    assert all(part in str(error.value) for part in [str(path), *named])
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match=r"gone\.jsonl: no such file"):
+        read_records(tmp_path / "gone.jsonl", Response)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path):
+    path = tmp_path / "out.json"
+    publish_json(path, {"old": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        publish_json(path, {"new": float("nan")})
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path):
+    for name in ("one", "two"):
+        with publishing(tmp_path / "folder") as folder:
+            folder.mkdir()
+            (folder / name).touch()
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["two"]

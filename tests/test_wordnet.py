@@ -1,0 +1,166 @@
+"""WordNet for METEOR: fetched from its real sources, checked, put in place whole or not at all."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages.scoring import wordnet, wordnet_sources
+from stages.scoring.wordnet import CORPUS, FILES, REASON_FILE, WordNetUnavailable, install, open_wordnet
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("ESC_SHARED", REPOSITORY.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """A folder with a WordNet of this machine, as plain files: `<folder>/corpora/wordnet`."""
+    folder = tmp_path_factory.mktemp("whole")
+    try:
+        found = open_wordnet().folder
+        if (found / CORPUS).is_dir():
+            return found
+        archive = found / CORPUS.with_suffix(".zip")
+    except WordNetUnavailable as absence:
+        archive = SHARED / "data" / "wordnet" / "wordnet.zip"
+        if not archive.is_file():
+            pytest.skip(f"no WordNet to test with: {absence}")
+    shutil.unpack_archive(archive, folder / "corpora")
+    return folder
+
+
+@pytest.fixture
+def nothing_found(monkeypatch):
+    """A machine that has no WordNet yet."""
+    monkeypatch.setattr(wordnet, "search_path", list)
+
+
+def broken_copy(whole, folder):
+    shutil.copytree(whole / CORPUS, folder / CORPUS)
+    return folder / CORPUS
+
+
+def test_the_table_of_lexicographer_files_is_wordnets_own(whole):
+    lines = wordnet_sources.lexnames().splitlines()
+    assert len(lines) == 45
+    assert [lines[0], lines[3], lines[44]] == ["00\tadj.all\t3", "03\tnoun.Tops\t1", "44\tadj.ppl\t3"]
+    assert lines == (whole / CORPUS / "lexnames").read_text().splitlines()
+
+
+def test_debians_packages_give_a_wordnet_that_passes_the_check(tmp_path, nothing_found, monkeypatch):
+    try:
+        wordnet_sources.from_debian(tmp_path / "tried")
+    except wordnet_sources.SourceUnavailable as reason:
+        pytest.skip(f"Debian's packages cannot be had here: {reason}")
+    shutil.rmtree(tmp_path / "tried")
+    monkeypatch.setattr(wordnet, "SOURCES", {"Debian's packages": wordnet_sources.from_debian})
+    assert install(tmp_path) == f"version 3.0 put into {tmp_path} from Debian's packages"
+    assert os.listdir(tmp_path) == ["corpora"]
+    assert {*FILES, "LICENSE"} <= set(os.listdir(tmp_path / CORPUS))
+    reader = open_wordnet([tmp_path]).reader
+    assert reader.synset("walk.v.01").lexname() == "verb.motion"
+    assert "car" in [lemma.name() for synset in reader.synsets("auto") for lemma in synset.lemmas()]
+
+
+def test_nltks_downloader_gives_a_wordnet_that_passes_the_check(tmp_path, whole, nothing_found, monkeypatch):
+    def from_an_index_on_this_machine(work):
+        archive = shutil.make_archive(str(work / "wordnet"), "zip", whole / "corpora", "wordnet")
+        content = Path(archive).read_bytes()
+        unzipped = sum(file.stat().st_size for file in (whole / CORPUS).iterdir())
+        (work / "index.xml").write_text(
+            '<nltk_data><packages><package id="wordnet" name="WordNet" subdir="corpora" unzip="0"'
+            f' url="file://{archive}" size="{len(content)}" unzipped_size="{unzipped}"'
+            f' checksum="{hashlib.md5(content).hexdigest()}"'
+            f' sha256_checksum="{hashlib.sha256(content).hexdigest()}"/></packages><collections/></nltk_data>'
+        )
+        wordnet_sources.from_nltk(work, f"file://{work / 'index.xml'}")
+
+    monkeypatch.setattr(wordnet, "SOURCES", {"the test's index": from_an_index_on_this_machine})
+    assert install(tmp_path) == f"version 3.0 put into {tmp_path} from the test's index"
+    assert open_wordnet([tmp_path]).folder == tmp_path
+
+
+def test_a_wordnet_in_place_is_left_alone(whole, monkeypatch):
+    monkeypatch.setattr(wordnet, "SOURCES", {})
+    before = {file: file.stat().st_mtime_ns for file in (whole / CORPUS).iterdir()}
+    program = (
+        "import sys; from pathlib import Path; from stages.scoring.wordnet import install;"
+        "print(install(Path(sys.argv[1]))); assert 'nltk' not in sys.modules, 'slow'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(whole)], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == (f"already in {whole}\n", "")
+    assert before == {file: file.stat().st_mtime_ns for file in (whole / CORPUS).iterdir()}
+
+
+def test_a_wordnet_in_nltk_data_is_used_where_it_is(tmp_path, whole, monkeypatch):
+    monkeypatch.setenv("NLTK_DATA", str(whole))
+    monkeypatch.setattr(wordnet, "SOURCES", {})
+    assert install(tmp_path / "empty") == f"already in {whole}"
+    assert not (tmp_path / "empty").exists()
+    (tmp_path / "corpora").mkdir()
+    shutil.make_archive(str(tmp_path / CORPUS), "zip", whole / "corpora", "wordnet")
+    monkeypatch.setenv("NLTK_DATA", f"{tmp_path / 'nothing'}{os.pathsep}{tmp_path}")
+    assert open_wordnet().folder == tmp_path  # as an archive, the way NLTK leaves it
+
+
+def test_where_nothing_can_be_reached_the_reason_is_said_and_kept(tmp_path):
+    empty = {"PATH": "", "PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)}
+    program = (
+        "import sys; from functools import partial; from stages.command import run;"
+        "from stages.scoring import wordnet, wordnet_sources;"
+        "wordnet.search_path = list;"
+        "wordnet.SOURCES['NLTK\\'s downloader'] = partial(wordnet_sources.from_nltk, index='file:///nowhere');"
+        "run(wordnet.main)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--folder", str(tmp_path)], env=empty, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, "")
+    assert done.stdout.startswith("WordNet: not available, so METEOR will not be: NLTK's downloader: ")
+    assert "Debian's packages: apt-get is not installed" in done.stdout
+    assert os.listdir(tmp_path) == [REASON_FILE]
+
+
+def test_the_reason_noted_at_setup_is_the_one_that_scores_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(wordnet, "REPOSITORY_FOLDER", tmp_path)
+    with pytest.raises(WordNetUnavailable, match="run `make setup`"):
+        open_wordnet([tmp_path])
+    (tmp_path / REASON_FILE).write_text("the network swallows everything\n")
+    with pytest.raises(WordNetUnavailable, match="the network swallows everything"):
+        open_wordnet([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "reason"),
+    [
+        ("data.noun", lambda path: os.truncate(path, 1000), "unusable"),
+        ("lexnames", lambda path: path.write_text("00\tadj.all\t3\n"), "unusable"),
+        ("verb.exc", lambda path: path.unlink(), "verb.exc is missing"),
+        ("verb.exc", lambda path: path.write_text(""), "verb.exc is missing, empty"),
+    ],
+)
+def test_a_damaged_wordnet_is_named_and_the_next_one_is_used(tmp_path, whole, file, damage, reason):
+    damage(broken_copy(whole, tmp_path) / file)
+    with pytest.raises(WordNetUnavailable, match=reason) as absence:
+        open_wordnet([tmp_path])
+    assert str(tmp_path) in str(absence.value)
+    assert open_wordnet([tmp_path, whole]).folder == whole
+
+
+def test_a_source_that_gives_a_damaged_wordnet_publishes_nothing(tmp_path, whole, nothing_found, monkeypatch):
+    def damaged(work):
+        os.truncate(broken_copy(whole, work) / "index.noun", 5000)
+
+    monkeypatch.setattr(wordnet, "SOURCES", {"a bad mirror": damaged})
+    with pytest.raises(WordNetUnavailable, match="a bad mirror: unusable"):
+        install(tmp_path)
+    assert os.listdir(tmp_path) == [REASON_FILE]
+    monkeypatch.setattr(wordnet, "SOURCES", {"a good one": lambda work: broken_copy(whole, work)})
+    assert "from a good one" in install(tmp_path)
+    assert os.listdir(tmp_path) == ["corpora"]

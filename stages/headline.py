@@ -25,8 +25,7 @@ def main() -> None:
             "paper": text["paper"],
             "standard": text["standard"],
             "mean_words": text["mean_words"],
-            "capability": {name: task["value"] for name, task in capability["tasks"].items()}
-            | {"average": capability["average"]},
+            "capability": capability["score"],
         },
     )
 

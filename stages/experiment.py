@@ -42,7 +42,7 @@ def main() -> None:
     models = chain(params, args.model)
     _dvc("repro", *targets(models))
     name = args.name or "-".join([*dict.fromkeys(groups.values()), args.model])
-    _dvc("exp", "save", "--force", "--name", name, "-I", "metrics", "-I", "dvc.lock", quiet=True)
+    _dvc("exp", "save", "--force", "--name", name, "-I", "metrics", "-I", "dvc.lock", "headline", quiet=True)
     LAST.parent.mkdir(exist_ok=True)
     shutil.copyfile(PARAMS, LAST)
     print_table(models, Path("metrics"))

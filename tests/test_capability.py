@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from stages.benchmarks.catalogue import BENCHMARKS, SMOKE_FOLDER
 from stages.benchmarks.measure import Settings, _first_items, go_offline, measure
 from stages.benchmarks.report import clustered_error
+from stages.benchmarks.sentences import why_no_sentences
 from stages.benchmarks.smoke.rules import rows
 from stages.benchmarks.tasks import check_names, leaves, load_tasks, needs_hub
 from stages.capability import read_settings
@@ -296,13 +297,20 @@ def test_adapters_are_measured(models, backbone, data_dir):
     assert tuned["score"] != plain["score"]
 
 
-def test_ifeval_without_sentence_model_is_left_out_and_said(backbone, data_dir, no_punkt):
+def test_ifeval_without_sentence_model_is_left_out_and_said(backbone, data_dir, no_punkt, monkeypatch):
+    import nltk
+
+    asked = []
+    monkeypatch.setattr(nltk, "download", lambda name, **_: asked.append(name))
     report = measured(backbone, ["ifeval", "openbookqa"], data_dir=data_dir)
     assert "punkt_tab" in report["not_available"]["ifeval"]
     assert report["complete"] is False
     assert report["score"] == {"openbookqa": report["score"]["openbookqa"]} | {
         "average": report["score"]["openbookqa"]
     }
+    assert asked == []  # the downloader is for runs that use the network anyway
+    assert "punkt_tab" in why_no_sentences(may_download=True)
+    assert asked == ["punkt_tab"]
     alone = measured(backbone, ["ifeval"], data_dir=data_dir)
     assert alone["score"] == {"average": None}
     assert alone["complete"] is False

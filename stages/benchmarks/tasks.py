@@ -143,6 +143,5 @@ def _overlay(definition: Path, files: dict[str, Path] | None, cache: Path) -> di
     return {
         "include": str(definition),
         "dataset_path": "json",
-        "dataset_name": None,
         "dataset_kwargs": {"data_files": data_files, "cache_dir": str(cache)},
     }

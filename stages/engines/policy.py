@@ -138,6 +138,7 @@ def load_policy(folder: Path | str, dtype: str = "auto") -> LoadedPolicy:
     model: Any = _from_hub(AutoModelForCausalLM, policy, dtype=dtype)
     for adapter in policy.adapters:
         model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        del model.peft_config  # else PEFT warns that the next adapter might join one that is merged
     model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     return LoadedPolicy(model, load_tokenizer(policy), policy)
 

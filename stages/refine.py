@@ -46,14 +46,17 @@ def main() -> None:
     engine, template = load_engine(load_params("engine", args.params), args.policy)
     budget = read_policy(args.policy).backbone.window - sampling.max_new_tokens
     asked, shortened = _messages(contexts, responses, prompts, template, budget)
+    too_long = [context.id for context in contexts if context.id not in asked]
     refinements = refine(engine, asked, sampling, params["seed"], attempts)
+    refinements += [Refinement(id=identity, attempts=0, status="failed") for identity in too_long]
     write_records(args.out, refinements)
     parsed = [refinement.attempts for refinement in refinements if refinement.status == "parsed"]
     counts = {
         "count": len(refinements),
         "shortened": shortened,
+        "too_long": len(too_long),
         **{f"parsed_at_attempt_{n}": parsed.count(n) for n in range(1, attempts + 1)},
-        "failed": len(refinements) - len(parsed),
+        "failed": len(asked) - len(parsed),
     }
     publish_json(args.metrics, counts)
 
@@ -99,7 +102,7 @@ def _messages(
     template: ChatTemplate,
     budget: int,
 ) -> tuple[dict[str, list[Message]], int]:
-    """Return the prompt of every context, and how many lost their oldest exchanges to fit the budget."""
+    """Return the prompts that fit the budget, and how many of them lost their oldest exchanges for it."""
     asked: dict[str, list[Message]] = {}
     shortened = 0
     for context in contexts:
@@ -109,8 +112,7 @@ def _messages(
 
         left, dropped = drop_oldest(context.messages, build, template, budget)
         if left is None:
-            message = "does not fit the window with the reflection prompt: lower max_new_tokens of refine"
-            raise InputError(message, record=context.id)
+            continue
         shortened += dropped > 0
         asked[context.id] = build(left)
     return asked, shortened

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stages.benchmarks.report import summary, task_report
 from stages.benchmarks.sentences import why_no_sentences
-from stages.benchmarks.tasks import check_names, leaves, load_tasks, needs_hub
+from stages.benchmarks.tasks import check_names, leaves, load_tasks
 from stages.records.errors import InputError
 
 # said by the report itself (prompts_cut), or true of every run of this stage
@@ -133,7 +133,7 @@ def _evaluate(
 def _not_available(settings: Settings) -> dict[str, str]:
     if "ifeval" not in settings.tasks:
         return {}
-    reason = why_no_sentences(may_download=needs_hub(settings.tasks, settings.data_dir))
+    reason = why_no_sentences()
     return {"ifeval": reason} if reason else {}
 
 

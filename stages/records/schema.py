@@ -73,7 +73,8 @@ class Refinement(Record):
     """Self-reflection and refined response (equations 4 and 5) for one context.
 
     `status` is `parsed`, or `failed` when no attempt gave the JSON asked for; then the fields of the
-    JSON are absent and `raw` holds every attempt's text.
+    JSON are absent and `raw` holds every attempt's text; no attempt was made where the prompt with the
+    last seeker turn alone exceeds the window.
     """
 
     id: NonEmpty
@@ -81,7 +82,7 @@ class Refinement(Record):
     evaluation_score: float | None = None
     feedback: str | None = None
     refined_response: NonEmpty | None = None
-    attempts: int = Field(ge=1)
+    attempts: int = Field(ge=0)
     status: Literal["parsed", "failed"]
     raw: list[str] = []
 

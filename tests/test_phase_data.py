@@ -1,0 +1,87 @@
+"""What phase 1 trains on and what the models answer, cut from dialogues by the stages."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.records.jsonl import write_records
+from stages.records.schema import Dialogue, Turn
+from tests.conftest import TEXTS, read_lines, run_stage
+
+SMALL_WINDOW = {"sft_data.cutoff_len": 300, "contexts.cutoff_len": 512, "contexts.answer_tokens": 100}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twelve dialogues of four to thirty turns, and eight instruction items."""
+    dialogues = []
+    for n in range(12):
+        roles = ["seeker", "supporter"] * (2 + (n % 4) * 4)
+        turns = [Turn(role=role, text=f"{TEXTS[(n + i) % 4]} {i}") for i, role in enumerate(roles)]
+        dialogues.append(Dialogue(id=f"d-{n:02d}", source="own", turns=turns))
+    write_records(tmp_path / "dialogues.jsonl", dialogues)
+    items = [{"instruction": f"Say {n}.", "input": "", "output": str(n)} for n in range(8)]
+    (tmp_path / "alpaca.json").write_text(json.dumps(items))
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "task.txt").write_text("You are a supporter.")
+    return tmp_path
+
+
+def counts_of(done: Any, folder: Path) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "m.json").read_text())
+
+
+def test_phase_1_learns_every_supporter_turn_once(
+    folder: Path, backbone: Path, params_file: Callable[..., Path]
+):
+    changes = {**SMALL_WINDOW, "prompts.dir": str(folder / "prompts"), "sft_data.alpaca_items": 10}
+    changes["sft_data.valid_share"] = 0.2
+    arguments = ["--dialogues", "dialogues.jsonl", "--alpaca", "alpaca.json", "--policy", backbone]
+    arguments += ["--out", "out", "--metrics", "m.json", "--params", params_file(changes)]
+    counts = counts_of(run_stage("sft_data", *arguments, cwd=folder), folder)
+    assert counts["alpaca_items"] == 8
+    assert counts["alpaca_missing"] == 2
+    assert counts["continued_samples"] > 0 == counts["exchanges_too_long"]
+    samples = {name: read_lines(folder / "out" / f"{name}.jsonl") for name in ("train", "valid")}
+    assert {name: len(lines) for name, lines in samples.items()} == {k: counts[k] for k in samples}
+    answers: dict[str, list[str]] = {}
+    for sample in samples["train"] + samples["valid"]:
+        turns = sample["conversations"]
+        assert [turn["from"] for turn in turns] == ["human", "gpt"] * (len(turns) // 2)
+        assert sample["system"] == ("" if sample["id"].startswith("alpaca") else "You are a supporter.")
+        answers.setdefault(sample["id"].split("#")[0], []).extend(t["value"] for t in turns[1::2])
+    for dialogue in read_lines(folder / "dialogues.jsonl"):
+        assert answers.pop(dialogue["id"]) == [turn["text"] for turn in dialogue["turns"][1::2]]
+    assert sorted(answers.values()) == sorted([str(n)] for n in range(8))
+    held_back = {sample["id"].split("#")[0] for sample in samples["valid"]}
+    assert len(held_back) == 2
+    assert not held_back & {sample["id"].split("#")[0] for sample in samples["train"]}
+
+
+def test_contexts_fit_the_window_and_parts_are_disjoint(
+    folder: Path, backbone: Path, params_file: Callable[..., Path]
+):
+    changes = {**SMALL_WINDOW, "prompts.dir": str(folder / "prompts"), "contexts.part_limit": 9}
+    arguments = ["--synesc", "dialogues.jsonl", "--test", "dialogues.jsonl", "--policy", backbone]
+    arguments += ["--out", "out", "--metrics", "m.json", "--params", params_file(changes)]
+    counts = counts_of(run_stage("contexts", *arguments, cwd=folder), folder)
+    test = read_lines(folder / "out" / "test.jsonl")
+    assert counts["test"]["found"] == 3 * (2 + 6 + 10 + 14) == len(test)
+    assert counts["test"]["shortened"] > 0 == counts["test"]["too_long"]
+    dialogues = {line["id"]: line["turns"] for line in read_lines(folder / "dialogues.jsonl")}
+    for context in test:
+        name, _, turn = context["id"].partition("#")
+        assert context["golden"] == dialogues[name][int(turn)]["text"]
+        said = [message["content"] for message in context["messages"]]
+        assert said == [t["text"] for t in dialogues[name][: int(turn)]][-len(said) :]
+        assert context["messages"][0]["role"] == context["messages"][-1]["role"] == "user"
+    parts = [{c["id"] for c in read_lines(folder / "out" / f"part-{n}.jsonl")} for n in (1, 2)]
+    assert [len(part) for part in parts] == [9, 9]
+    assert not {i.split("#")[0] for i in parts[0]} & {i.split("#")[0] for i in parts[1]}
+    for identity in parts[0] | parts[1]:
+        name, _, turn = identity.partition("#")
+        assert 2 <= int(turn) < len(dialogues[name]) - 2  # no greeting: appendix A

@@ -9,9 +9,11 @@ it runs every stage again.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -57,21 +59,28 @@ def settle_params(groups: dict[str, str], overrides: list[str]) -> None:
     """
     from dvc.utils.hydra import apply_overrides
 
+    for group, name in groups.items():
+        if not Path("conf", group, f"{name}.yaml").exists():
+            known = ", ".join(sorted(path.stem for path in Path("conf", group).glob("*.yaml")))
+            raise InputError(f"there is no {name}.yaml; there are {known}", file=f"conf/{group}")
+    if groups and (edits := hand_edits()):
+        message = f"composing would lose hand edits of {', '.join(edits)}: run without {_flags(groups)}, "
+        message += "give them with SET=, or undo them with `git checkout params.yaml`"
+        raise InputError(message, file=PARAMS)
+    with tempfile.TemporaryDirectory(dir=".", prefix=".params-") as folder:
+        draft = Path(folder) / PARAMS.name
+        if groups:
+            compose(groups, draft)
+        else:
+            shutil.copyfile(PARAMS, draft)
+        try:
+            apply_overrides(draft, overrides)
+        except Exception as error:  # DVC and Hydra have no common base for what can be wrong here
+            reason = error.__cause__ or error
+            raise InputError(f"{reason} in {' '.join(overrides)}", file=PARAMS) from None
+        os.replace(draft, PARAMS)
     if groups:
-        for group, name in groups.items():
-            if not Path("conf", group, f"{name}.yaml").exists():
-                known = ", ".join(sorted(path.stem for path in Path("conf", group).glob("*.yaml")))
-                raise InputError(f"there is no {name}.yaml; there are {known}", file=f"conf/{group}")
-        if edits := hand_edits():
-            message = f"composing would lose hand edits of {', '.join(edits)}: run without {_flags(groups)}, "
-            message += "give them with SET=, or undo them with `git checkout params.yaml`"
-            raise InputError(message, file=PARAMS)
-        compose(groups, PARAMS)
         print(f"params.yaml composed of conf/: {_flags(groups)}")
-    try:
-        apply_overrides(PARAMS, overrides)
-    except Exception as error:  # DVC and Hydra have no common base for what can be wrong here
-        raise InputError(f"{error}: {error.__cause__ or ''} in {' '.join(overrides)}", file=PARAMS) from None
 
 
 def compose(groups: dict[str, str], path: Path) -> None:

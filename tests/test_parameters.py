@@ -1,0 +1,154 @@
+"""params.yaml, the groups it is composed of, and the graph that dvc.yaml makes of it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages import experiment
+from stages.records.errors import InputError
+from tests.conftest import ROOT
+
+CHOICES = {
+    group: sorted(p.stem for p in (ROOT / "conf" / group).glob("*.yaml")) for group in experiment.GROUPS
+}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration alone, committed in a repository of its own."""
+    for name in ("conf", "params.yaml", "dvc.yaml"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+        subprocess.run(["git", *identity, *command], check=True)
+    return tmp_path
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_the_committed_parameters_are_the_composed_default(checkout: Path):
+    experiment.compose({}, checkout / "composed.yaml")
+    assert (checkout / "composed.yaml").read_text() == (checkout / "params.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, name) for group, names in CHOICES.items() for name in names]
+)
+def test_every_group_composes_to_the_same_sections(checkout: Path, group: str, name: str):
+    experiment.compose({group: name}, checkout / "composed.yaml")
+    assert load(checkout / "composed.yaml").keys() == load(checkout / "params.yaml").keys()
+
+
+def test_the_paper_s_setting_is_the_paper_s(checkout: Path):
+    experiment.settle_params({"backbone": "llama3", "data": "paper", "scale": "paper"}, ["headline=m2"])
+    params = load(checkout / "params.yaml")
+    for method in ("sft", "dpo"):
+        given = load(ROOT / "llamafactory_configs" / f"{method}.yaml") | params["train"][method]
+        assert (given["lora_rank"], given["lora_alpha"], given["lora_target"]) == (8, 16, "all")
+        assert (given["learning_rate"], given["num_train_epochs"]) == (5e-6, 2.0)
+        assert (given["per_device_train_batch_size"], given["gradient_accumulation_steps"]) == (4, 2)
+        assert (given["early_stopping_steps"], given["warmup_steps"]) == (3, 0.01)
+    assert (params["train"]["dpo"]["pref_beta"], params["train"]["dpo"]["pref_ftx"]) == (0.1, 1.0)
+    for stage in ("respond", "refine"):
+        sampling = params[stage]["sampling"]
+        assert [sampling[key] for key in ("temperature", "top_p", "top_k")] == [0.9, 0.8, 50]
+        assert sampling["repetition_penalty"] == 1.2
+    assert (params["refine"]["attempts"], params["pair"]["max_length_ratio"]) == (3, 2.0)
+    assert params["sft_data"]["alpaca_items"] == 500
+    assert params["score"]["encoder"] == "roberta-large"
+    assert params["backbone"]["weights"] == "meta-llama/Meta-Llama-3-8B-Instruct"
+
+
+def test_composing_stops_where_it_would_lose_hand_edits(checkout: Path):
+    text = (checkout / "params.yaml").read_text().replace("pref_beta: 0.1", "pref_beta: 0.3")
+    (checkout / "params.yaml").write_text(text)
+    with pytest.raises(
+        InputError, match=r"lose hand edits of train\.dpo\.pref_beta: run without SCALE=paper"
+    ):
+        experiment.settle_params({"scale": "paper"}, [])
+    assert (checkout / "params.yaml").read_text() == text
+    experiment.settle_params({}, ["headline=m1"])
+    assert load(checkout / "params.yaml")["train"]["dpo"]["pref_beta"] == 0.3
+    assert load(checkout / "params.yaml")["headline"] == "m1"
+
+
+def test_what_a_run_left_is_no_hand_edit(checkout: Path):
+    experiment.settle_params({"data": "local"}, ["data.esconv=own.json"])
+    experiment.LAST.parent.mkdir()
+    shutil.copyfile("params.yaml", experiment.LAST)
+    experiment.settle_params({"scale": "paper"}, [])
+    assert load(checkout / "params.yaml")["data"]["name"] == "mini"
+
+
+@pytest.mark.parametrize(
+    ("groups", "overrides", "message"),
+    [
+        ({"backbone": "gpt5"}, [], r"conf/backbone: there is no gpt5\.yaml; there are llama3, mistral"),
+        ({}, ["train.dpo.no_such_key=1"], "no_such_key"),
+        ({"scale": "paper"}, ["train.dpo.no_such_key=1"], "no_such_key"),
+    ],
+)
+def test_what_does_not_exist_is_named(
+    checkout: Path, groups: dict[str, str], overrides: list[str], message: str
+):
+    before = (checkout / "params.yaml").read_text()
+    with pytest.raises(InputError, match=message):
+        experiment.settle_params(groups, overrides)
+    assert (checkout / "params.yaml").read_text() == before
+
+
+def test_the_models_on_the_way_follow_from_the_iterations():
+    params = load(ROOT / "params.yaml")
+    assert experiment.chain(params, "m0") == ["vanilla", "m0"]
+    assert experiment.chain(params, "m2") == ["vanilla", "m0", "m1", "m2"]
+    params["iterations"]["m3"] = {"prev": "m2", "part": 1}
+    with pytest.raises(InputError, match="there is no m3"):
+        experiment.chain(params, "m3")
+    params["models"]["m3"] = {"policy": "models/m3", "prompt": "task"}
+    assert experiment.chain(params, "m3")[-2:] == ["m2", "m3"]
+    params["iterations"]["m1"]["prev"] = "m3"
+    with pytest.raises(InputError, match="circle"):
+        experiment.chain(params, "m3")
+
+
+def test_every_stage_names_its_script_its_rooms_and_its_parameters(tmp_path: Path):
+    """What a stage imports is among its dependencies, so that changed code is never served old results."""
+    stages = load(ROOT / "dvc.yaml")["stages"]
+    for name, stage in stages.items():
+        stage = stage.get("do", stage)
+        script = stage["cmd"].split()[2].removeprefix("stages.")
+        deps = " ".join(stage["deps"])
+        assert f"stages/{script}.py" in deps, name
+        text = (ROOT / "stages" / f"{script}.py").read_text()
+        for line in text.splitlines():
+            if line.strip().startswith("from stages."):
+                module = line.split()[1].replace(".", "/")
+                parts = [module, str(Path(module).parent), f"{module}.py"]
+                assert any(part in stage["deps"] for part in parts), f"{name}: {module}"
+
+
+def test_one_more_iteration_is_one_more_line(checkout: Path):
+    text = (checkout / "params.yaml").read_text()
+    text = text.replace("iterations:\n", "iterations:\n  m3: {prev: m2, part: 1}\n")
+    text = text.replace("models:\n", "models:\n  m3: {policy: models/m3, prompt: task}\n")
+    (checkout / "params.yaml").write_text(text)
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True, env=environment)
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "stage", "list", "--name-only"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    ).stdout.split()
+    assert {"reject@m3", "refine@m3", "pair@m3", "train@m3", "respond@m3", "score@m3"} < set(listed)

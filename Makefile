@@ -16,13 +16,14 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(DONE)  ## build .venv from requirements.txt and put WordNet in place
+setup: $(DONE)  ## build .venv from requirements.txt, put WordNet and punkt_tab in place
 
 $(DONE):
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and f"Python 3.11 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
 	$(VENV)/bin/python -m stages.scoring.wordnet
+	$(VENV)/bin/python -m stages.benchmarks.sentences
 	touch $@
 
 m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= SET= NAME=

@@ -12,7 +12,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stages.command import load_params, run
+from pydantic import Field, model_validator
+
+from stages.command import Params, load_params, read_params, run
 from stages.dialogue.alpaca import item_messages, load_alpaca
 from stages.dialogue.contexts import chat_messages
 from stages.engines.policy import Backbone, write_backbone
@@ -20,11 +22,40 @@ from stages.prompts.templates import load_prompts
 from stages.records.fingerprint import digest_file, digest_value
 from stages.records.jsonl import read_records, write_records
 from stages.records.publish import publish_json, publishing
-from stages.records.schema import Conversation, Dialogue
+from stages.records.schema import Conversation, Dialogue, NonEmpty
 from stages.training import tiny
 from stages.training.curves import read_log, summary, write_curves
 from stages.training.datasets import sharegpt, write_dataset_info
 from stages.training.llamafactory import read_config, train
+
+
+class ChatsParams(Params):
+    """What the tiny backbone learns from besides all training dialogues."""
+
+    alpaca_items: int = Field(ge=0)
+    seed: int
+
+
+class BackboneParams(Backbone):
+    """Section `backbone` of params.yaml: the policy file's fields, and for one made here how it is made.
+
+    `sizes` are LlamaConfig's own names, `pretrain` LLaMA-Factory's over its YAML file.
+    """
+
+    name: NonEmpty
+    vocabulary: int | None = Field(default=None, ge=300)
+    sizes: dict[str, int] | None = None
+    chats: ChatsParams | None = None
+    pretrain: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _says_how_it_is_made(self) -> "BackboneParams":
+        how = (self.vocabulary, self.sizes, self.chats, self.pretrain)
+        if any((part is None) == (self.weights == ".") for part in how):
+            raise ValueError(
+                "weights: . needs vocabulary, sizes, chats and pretrain; a name has none of them"
+            )
+        return self
 
 
 def main() -> None:
@@ -38,12 +69,11 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
-    params = load_params("backbone", args.params)
-    keys = ("weights", "revision", "template", "dtype", "window")
-    backbone = Backbone.model_validate({key: params[key] for key in keys if key in params})
+    params = read_params("backbone", BackboneParams, args.params)
+    backbone = Backbone(**params.model_dump(include=set(Backbone.model_fields)))
     if backbone.weights == ".":
         prompts = load_prompts(load_params("prompts", args.params)["dir"])
-        samples = chats(args.dialogues, args.alpaca, prompts.text("plain"), params["pretrain"])
+        samples = chats(args.dialogues, args.alpaca, prompts.text("plain"), params.chats)
         _pretrain(args, params, backbone, samples, list(prompts.texts.values()))
         return
     write_curves([], args.curves)
@@ -53,7 +83,7 @@ def main() -> None:
         write_backbone(folder, backbone)
 
 
-def chats(dialogues: list[Path], alpaca: Path, system: str, params: dict[str, Any]) -> list[Conversation]:
+def chats(dialogues: list[Path], alpaca: Path, system: str, params: ChatsParams) -> list[Conversation]:
     """Return the pretraining samples: every training dialogue and, seeded, some instruction items."""
     samples = [
         Conversation(id=d.id, system=system, conversations=sharegpt(chat_messages(d)))
@@ -61,7 +91,7 @@ def chats(dialogues: list[Path], alpaca: Path, system: str, params: dict[str, An
         for d in read_records(path, Dialogue)
     ]
     items = load_alpaca(alpaca).items
-    chosen = random.Random(params["seed"]).sample(items, min(params["alpaca_items"], len(items)))
+    chosen = random.Random(params.seed).sample(items, min(params.alpaca_items, len(items)))
     for item in chosen:
         messages = sharegpt(item_messages(item))
         samples.append(Conversation(id=item.id, system="", conversations=messages))
@@ -70,16 +100,14 @@ def chats(dialogues: list[Path], alpaca: Path, system: str, params: dict[str, An
 
 def _pretrain(
     args: argparse.Namespace,
-    params: dict[str, Any],
+    params: BackboneParams,
     backbone: Backbone,
     samples: list[Conversation],
     prompts: list[str],
 ) -> None:
-    overrides = dict(params["pretrain"])
-    overrides.pop("alpaca_items")
-    config = read_config(args.config, overrides)
+    config = read_config(args.config, params.pretrain)
     data = digest_value([sample.model_dump(by_alias=True) for sample in samples])
-    fingerprint = digest_value([params, config, data, prompts, digest_file(tiny.__file__)])[:16]
+    fingerprint = digest_value([params.model_dump(), config, data, prompts, digest_file(tiny.__file__)])[:16]
     scratch = Path(".scratch/backbone") / fingerprint
     start = scratch / "start"
     if not (start / "config.json").exists():
@@ -87,8 +115,8 @@ def _pretrain(
         texts = [*prompts * 50, *(turn.value for sample in samples for turn in sample.conversations)]
         with publishing(start) as folder:
             folder.mkdir()
-            size = tiny.build_tokenizer(texts, params["vocabulary"], backbone.window, folder)
-            tiny.write_config(params["sizes"], size, backbone.window, folder)
+            size = tiny.build_tokenizer(texts, params.vocabulary, backbone.window, folder)
+            tiny.write_config(params.sizes, size, backbone.window, folder)
             write_records(folder / "train.jsonl", samples)
             write_dataset_info(folder, {"pretrain": folder / "train.jsonl"}, ranking=False)
     config |= {"model_name_or_path": str(start), "dataset_dir": str(start), "dataset": "pretrain"}

@@ -7,23 +7,10 @@ Hugging Face data sets) need no network; other tasks come from the Hub.
 import argparse
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from stages.benchmarks.measure import Settings, go_offline, measure
 from stages.benchmarks.tasks import check_names, needs_hub
-from stages.command import load_params, run
-from stages.records.errors import InputError
+from stages.command import read_params, run
 from stages.records.publish import publish_json
-
-
-def read_settings(params: Path) -> Settings:
-    """Read and check the section; every way to fail is an InputError that names the field."""
-    try:
-        return Settings.model_validate(load_params("capability", params))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(["capability", *map(str, first["loc"])])
-        raise InputError(first["msg"], file=params, field=field) from None
 
 
 def main() -> None:
@@ -33,7 +20,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the report, JSON")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
-    settings = read_settings(args.params)
+    settings = read_params("capability", Settings, args.params)
     check_names(settings.tasks, settings.data_dir)  # before the model, which can take minutes to load
     if not needs_hub(settings.tasks, settings.data_dir):
         go_offline()

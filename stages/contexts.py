@@ -11,7 +11,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-from stages.command import load_params, run
+from pydantic import Field
+
+from stages.command import Params, load_params, read_params, run
 from stages.dialogue.contexts import contexts, split_parts
 from stages.engines.policy import read_policy
 from stages.engines.template import ChatTemplate
@@ -24,6 +26,19 @@ from stages.records.publish import publish_json, publishing
 from stages.records.schema import Context, Dialogue
 
 
+class ContextsParams(Params):
+    """Section `contexts` of params.yaml; a limit of null takes all."""
+
+    seed: int
+    parts: int = Field(ge=1)
+    skip_first_exchanges: int = Field(ge=0)
+    skip_last_turns: int = Field(ge=0)
+    part_limit: int | None = Field(ge=1)
+    test_limit: int | None = Field(ge=1)
+    answer_tokens: int = Field(ge=1)
+    cutoff_len: int = Field(ge=1)
+
+
 def main() -> None:
     """Read the command line and write the parts, the test contexts and the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -34,17 +49,17 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
-    params = load_params("contexts", args.params)
+    params = read_params("contexts", ContextsParams, args.params)
     fit = _Fit(args.policy, args.params, params)
     written: dict[str, list[Context]] = {}
     metrics: dict[str, Any] = {}
     test = [c for dialogue in read_records(args.test, Dialogue) for c in contexts(dialogue)]
-    written["test"], metrics["test"] = fit(test, params["test_limit"])
+    written["test"], metrics["test"] = fit(test, params.test_limit)
     synesc = {dialogue.id: dialogue for dialogue in read_records(args.synesc, Dialogue)}
-    for number, ids in enumerate(split_parts(synesc, params["parts"], params["seed"]), start=1):
-        skipped = params["skip_first_exchanges"], params["skip_last_turns"]
+    for number, ids in enumerate(split_parts(synesc, params.parts, params.seed), start=1):
+        skipped = params.skip_first_exchanges, params.skip_last_turns
         part = [c for identity in ids for c in contexts(synesc[identity], *skipped)]
-        written[f"part-{number}"], counts = fit(part, params["part_limit"])
+        written[f"part-{number}"], counts = fit(part, params.part_limit)
         metrics[f"part-{number}"] = {"dialogues": len(ids), **counts}
     with publishing(args.out) as folder:
         folder.mkdir()
@@ -56,15 +71,17 @@ def main() -> None:
 class _Fit:
     """Samples contexts and makes them fit: prompt, and room for the longest answer that may follow."""
 
-    def __init__(self, policy: Path, params_file: Path, params: dict[str, Any]):
+    def __init__(self, policy: Path, params_file: Path, params: ContextsParams):
         chain = read_policy(policy)
-        self.window = min(chain.backbone.window, params["cutoff_len"] or chain.backbone.window)
+        self.window = min(chain.backbone.window, params.cutoff_len)
         self.template = ChatTemplate.of(chain)
         self.prompts = load_prompts(load_params("prompts", params_file)["dir"])
-        self.answer = params["answer_tokens"]
-        self.seed = params["seed"]
+        self.answer = params.answer_tokens
+        self.seed = params.seed
         if self.answer >= self.window:
-            raise InputError("must be smaller than the window", file=params_file, field="answer_tokens")
+            raise InputError(
+                "must be smaller than the window", file=params_file, field="contexts.answer_tokens"
+            )
 
     def __call__(self, found: list[Context], limit: int | None) -> tuple[list[Context], dict[str, int]]:
         """Return at most `limit` contexts, drawn with the seed, and what was done to them."""

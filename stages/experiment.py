@@ -26,6 +26,7 @@ from stages.table import print_table
 
 PARAMS = Path("params.yaml")
 LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run left it
+KEPT = ("metrics", "dvc.lock", "data/dvc.lock")  # what Git does not know yet but the experiment needs
 GROUPS = ("backbone", "data", "engine", "scale")
 
 
@@ -44,7 +45,8 @@ def main() -> None:
     models = chain(params, args.model)
     _dvc("repro", *targets(models))
     name = args.name or "-".join([*dict.fromkeys(groups.values()), args.model])
-    _dvc("exp", "save", "--force", "--name", name, "-I", "metrics", "-I", "dvc.lock", "headline", quiet=True)
+    kept = [part for path in KEPT if Path(path).exists() for part in ("-I", path)]
+    _dvc("exp", "save", "--force", "--name", name, *kept, "headline", quiet=True)
     LAST.parent.mkdir(exist_ok=True)
     shutil.copyfile(PARAMS, LAST)
     print_table(models, Path("metrics"))

@@ -10,21 +10,24 @@ and `alpaca_items`. The same parameters give the same bytes.
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from stages.command import load_params, run
-from stages.records.errors import InputError
+from pydantic import Field
+
+from stages.command import Params, read_params, run
 from stages.records.publish import publishing
 from stages.world import upstreams
 
-# Parameter -> (default, least value). Two SynESC sessions: one in each of its two files.
-_PARAMS = {
-    "seed": (7, 0),
-    "esconv_sessions": (140, 1),
-    "synesc_sessions": (420, 2),
-    "alpaca_items": (600, 1),
-}
-_MOST = 100_000
+Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class MiniParams(Params):
+    """Section `mini` of params.yaml: numbers of sessions and of instruction items."""
+
+    seed: int = Field(7, ge=0)
+    esconv_sessions: Count = 140
+    synesc_sessions: int = Field(420, ge=2, le=100_000)  # one at least in each of SynESC's two files
+    alpaca_items: Count = 600
 
 
 def main() -> None:
@@ -33,29 +36,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to publish")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameters file")
     args = parser.parse_args()
-    write_world(args.out, **read_params(load_params("mini", args.params), args.params))
-
-
-def read_params(section: Any, file: Path | str) -> dict[str, int]:
-    """Check the section `mini` and fill in defaults.
-
-    Raises:
-        InputError: it is not a mapping, names something unknown, or a value is not a whole number in
-            its range (at least 1; `seed` at least 0; `synesc_sessions` at least 2; at most 100,000).
-    """
-    if not isinstance(section, dict):
-        raise InputError("must be a mapping", file=file, field="mini")
-    for key, value in section.items():
-        if key not in _PARAMS:
-            raise InputError(f"unknown; known are {', '.join(_PARAMS)}", file=file, field=f"mini.{key}")
-        least = _PARAMS[key][1]
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or value < least or (key != "seed" and value > _MOST):
-            bounds = f"at least {least}" if key == "seed" else f"from {least} to {_MOST}"
-            raise InputError(
-                f"must be a whole number {bounds}, not {value!r}", file=file, field=f"mini.{key}"
-            )
-    return {key: section.get(key, default) for key, (default, _) in _PARAMS.items()}
+    write_world(args.out, **read_params("mini", MiniParams, args.params).model_dump())
 
 
 def write_world(

@@ -9,9 +9,11 @@ import argparse
 from collections import Counter
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, Literal
 
-from stages.command import load_params, run
+from pydantic import Field
+
+from stages.command import Params, load_params, read_params, run
 from stages.dialogue.split import hold_out
 from stages.prompts.templates import load_prompts
 from stages.records.errors import InputError
@@ -21,6 +23,15 @@ from stages.records.schema import Context, Preference, Refinement, Response, Sha
 from stages.training.datasets import sharegpt
 
 SOURCES = ("refined", "golden_length", "golden_parse")
+
+
+class PairParams(Params):
+    """Section `pair` of params.yaml."""
+
+    seed: int
+    max_length_ratio: float = Field(gt=0)
+    length_against: list[Literal["rejected", "golden"]]
+    valid_share: float = Field(gt=0, lt=1)
 
 
 def main() -> None:
@@ -33,7 +44,7 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
-    params = load_params("pair", args.params)
+    params = read_params("pair", PairParams, args.params)
     system = load_prompts(load_params("prompts", args.params)["dir"]).text("task")
     contexts = read_records(args.contexts, Context)
     rejected = {response.id: response for response in read_records(args.rejected, Response)}
@@ -51,7 +62,7 @@ def main() -> None:
             pairs.append(pair)
     if not pairs:
         raise InputError("no preference pair is left", file=args.contexts)
-    held_back = hold_out({dialogue_id(pair) for pair in pairs}, params["valid_share"], params["seed"])
+    held_back = hold_out({dialogue_id(pair) for pair in pairs}, params.valid_share, params.seed)
     parts = {"train": [], "valid": []}
     for pair in pairs:
         parts["valid" if dialogue_id(pair) in held_back else "train"].append(pair)
@@ -64,7 +75,7 @@ def main() -> None:
 
 
 def make_pair(
-    context: Context, rejected: str, refinement: Refinement, system: str, params: dict[str, Any]
+    context: Context, rejected: str, refinement: Refinement, system: str, params: PairParams
 ) -> tuple[Preference | None, str]:
     """Return the pair of one context, or None and the reason it was dropped.
 
@@ -75,14 +86,12 @@ def make_pair(
     if not rejected.strip():
         return None, "empty_rejected"
     chosen, source = refinement.refined_response, "refined"
-    limits = {"rejected": rejected, "golden": context.golden}
-    if unknown := set(params["length_against"]) - limits.keys():
-        raise InputError(f"must be rejected or golden, got {unknown.pop()!r}", field="pair.length_against")
+    measures = {"rejected": rejected, "golden": context.golden}
     if chosen is None:
         chosen, source = context.golden, "golden_parse"
     elif any(
-        len(chosen.split()) > params["max_length_ratio"] * len(limits[name].split())
-        for name in params["length_against"]
+        len(chosen.split()) > params.max_length_ratio * len(measures[name].split())
+        for name in params.length_against
     ):
         chosen, source = context.golden, "golden_length"
     if chosen.split() == rejected.split():

@@ -5,11 +5,10 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from stages.command import load_params, run
+from stages.command import Params, read_params, run
 from stages.dialogue.cleaning import CleaningCounts, clean_corpus
-from stages.dialogue.files import first_problem
 from stages.dialogue.formats import load_corpus
 from stages.dialogue.leakage import KINDS, LeakageReport, remove_duplicates
 from stages.dialogue.split import split_train_test
@@ -23,11 +22,7 @@ CORPORA = ("esconv", "extes", "serveforemo")
 MinTurns = Annotated[int, Field(ge=2)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class MinTurnsParams(_Strict):
+class MinTurnsParams(Params):
     """The fewest turns of a usable session, for each corpus."""
 
     esconv: MinTurns
@@ -35,7 +30,7 @@ class MinTurnsParams(_Strict):
     serveforemo: MinTurns
 
 
-class PrepareParams(_Strict):
+class PrepareParams(Params):
     """The section `prepare` of params.yaml."""
 
     seed: int
@@ -53,7 +48,7 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to publish")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
-    params = _params(args.params)
+    params = read_params("prepare", PrepareParams, args.params)
 
     cleaned: dict[str, list[Dialogue]] = {}
     counts: dict[str, CleaningCounts] = {}
@@ -86,14 +81,6 @@ def main() -> None:
         },
     }
     publish_json(args.metrics, metrics)
-
-
-def _params(path: Path) -> PrepareParams:
-    try:
-        return PrepareParams.model_validate(load_params("prepare", path))
-    except ValidationError as error:
-        message, field = first_problem(error)
-        raise InputError(message, file=path, field=f"prepare.{field}" if field else "prepare") from None
 
 
 def _corpus_metrics(

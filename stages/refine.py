@@ -7,11 +7,13 @@ appendix E). What does not parse is asked again with a fresh seed, `attempts` ti
 import argparse
 from pathlib import Path
 
-from stages.command import load_params, run
+from pydantic import Field
+
+from stages.command import Params, load_params, read_params, run
 from stages.engines.generate import generate
 from stages.engines.load import load_engine
 from stages.engines.policy import read_policy
-from stages.engines.request import Engine, Request, Sampling, read_sampling
+from stages.engines.request import Engine, Request, Sampling
 from stages.engines.template import ChatTemplate
 from stages.engines.window import drop_oldest
 from stages.prompts.reflection import Reflection, parse_reflection
@@ -21,6 +23,14 @@ from stages.records.errors import InputError
 from stages.records.jsonl import read_records, write_records
 from stages.records.publish import publish_json
 from stages.records.schema import Context, Message, Refinement, Response
+
+
+class RefineParams(Params):
+    """Section `refine` of params.yaml."""
+
+    seed: int
+    attempts: int = Field(ge=1)
+    sampling: Sampling
 
 
 def main() -> None:
@@ -33,21 +43,17 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
-    params = load_params("refine", args.params)
-    sampling = read_sampling(params["sampling"])
-    attempts = params["attempts"]
-    if not isinstance(attempts, int) or attempts < 1:
-        raise InputError("must be a whole number from 1 on", file=args.params, field="refine.attempts")
+    params = read_params("refine", RefineParams, args.params)
     contexts = read_records(args.contexts, Context)
     responses = {response.id: response.text for response in read_records(args.responses, Response)}
     if missing := [context.id for context in contexts if context.id not in responses]:
         raise InputError("has no response", file=args.responses, record=missing[0])
     prompts = load_prompts(load_params("prompts", args.params)["dir"])
     engine, template = load_engine(load_params("engine", args.params), args.policy)
-    budget = read_policy(args.policy).backbone.window - sampling.max_new_tokens
+    budget = read_policy(args.policy).backbone.window - params.sampling.max_new_tokens
     asked, shortened = _messages(contexts, responses, prompts, template, budget)
     too_long = [context.id for context in contexts if context.id not in asked]
-    refinements = refine(engine, asked, sampling, params["seed"], attempts)
+    refinements = refine(engine, asked, params.sampling, params.seed, params.attempts)
     refinements += [Refinement(id=identity, attempts=0, status="failed") for identity in too_long]
     write_records(args.out, refinements)
     parsed = [refinement.attempts for refinement in refinements if refinement.status == "parsed"]
@@ -55,7 +61,7 @@ def main() -> None:
         "count": len(refinements),
         "shortened": shortened,
         "too_long": len(too_long),
-        **{f"parsed_at_attempt_{n}": parsed.count(n) for n in range(1, attempts + 1)},
+        **{f"parsed_at_attempt_{n}": parsed.count(n) for n in range(1, params.attempts + 1)},
         "failed": len(asked) - len(parsed),
     }
     publish_json(args.metrics, counts)

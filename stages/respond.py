@@ -7,15 +7,22 @@ scored. Work in progress lies in the journal, so a killed run goes on where it w
 import argparse
 from pathlib import Path
 
-from stages.command import load_params, run
+from stages.command import Params, load_params, read_params, run
 from stages.engines.generate import generate
 from stages.engines.load import load_engine
-from stages.engines.request import Request, read_sampling
+from stages.engines.request import Request, Sampling
 from stages.prompts.requests import response_messages
 from stages.prompts.templates import load_prompts
 from stages.records.jsonl import read_records, write_records
 from stages.records.publish import publish_json
 from stages.records.schema import Context
+
+
+class RespondParams(Params):
+    """Section `respond` of params.yaml."""
+
+    seed: int
+    sampling: Sampling
 
 
 def main() -> None:
@@ -28,16 +35,15 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
-    params = load_params("respond", args.params)
-    sampling = read_sampling(params["sampling"])
+    params = read_params("respond", RespondParams, args.params)
     contexts = read_records(args.contexts, Context)
     prompts = load_prompts(load_params("prompts", args.params)["dir"])
     asked = [
-        Request.make(context.id, response_messages(prompts, args.prompt, context.messages), params["seed"])
+        Request.make(context.id, response_messages(prompts, args.prompt, context.messages), params.seed)
         for context in contexts
     ]
     engine, _ = load_engine(load_params("engine", args.params), args.policy)
-    responses = generate(engine, asked, sampling, "respond")
+    responses = generate(engine, asked, params.sampling, "respond")
     write_records(args.out, responses)
     words = [len(response.text.split()) for response in responses]
     counts = {

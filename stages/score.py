@@ -12,9 +12,9 @@ each response's own scores in the paper protocol. Section `score` of the paramet
 import argparse
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from stages.command import load_params, run
+from stages.command import Params, read_params, run
 from stages.records.errors import InputError
 from stages.records.jsonl import natural_key, read_records, write_records
 from stages.records.publish import publish_json
@@ -24,7 +24,7 @@ from stages.scoring.protocols import Scores, score
 PARAMS = "params.yaml"
 
 
-class ScoreParams(Record):
+class ScoreParams(Params):
     """Section `score` of the parameters."""
 
     semantic: bool = True
@@ -105,13 +105,7 @@ def _arguments() -> argparse.Namespace:
 def _params(arguments: argparse.Namespace) -> ScoreParams:
     path = arguments.params or Path(PARAMS)
     alone = arguments.pairs and not arguments.params and not path.exists()
-    section = {} if alone else load_params("score", path)
-    try:
-        params = ScoreParams.model_validate(section)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(["score", *map(str, first["loc"])])
-        raise InputError(first["msg"], file=path, field=field) from None
+    params = ScoreParams() if alone else read_params("score", ScoreParams, path)
     return params.model_copy(update={"semantic": False}) if arguments.no_semantic else params
 
 

@@ -11,7 +11,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.command import load_params, run
+from pydantic import Field
+
+from stages.command import Params, load_params, read_params, run
 from stages.dialogue.alpaca import AlpacaItem, item_messages, load_alpaca
 from stages.dialogue.contexts import chat_messages
 from stages.dialogue.split import hold_out
@@ -25,6 +27,15 @@ from stages.records.schema import Conversation, Dialogue, Message
 from stages.training.datasets import sharegpt
 
 
+class SftDataParams(Params):
+    """Section `sft_data` of params.yaml."""
+
+    seed: int
+    alpaca_items: int = Field(ge=0)
+    valid_share: float = Field(gt=0, lt=1)
+    cutoff_len: int = Field(ge=1)
+
+
 def main() -> None:
     """Read the command line and write train.jsonl, valid.jsonl and the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -35,21 +46,21 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
-    params = load_params("sft_data", args.params)
+    params = read_params("sft_data", SftDataParams, args.params)
     system = load_prompts(load_params("prompts", args.params)["dir"]).text("task")
     dialogues = read_records(args.dialogues, Dialogue)
     alpaca = load_alpaca(args.alpaca)
-    items = _sample(alpaca.items, params["alpaca_items"], params["seed"])
+    items = _sample(alpaca.items, params.alpaca_items, params.seed)
     template = ChatTemplate.of(read_policy(args.policy))
-    valid = hold_out([d.id for d in dialogues], params["valid_share"], params["seed"])
+    valid = hold_out([d.id for d in dialogues], params.valid_share, params.seed)
     counts: dict[str, int] = {
         "dialogues": len(dialogues),
         "alpaca_items": len(items),
-        "alpaca_missing": max(0, params["alpaca_items"] - len(alpaca.items)),
+        "alpaca_missing": max(0, params.alpaca_items - len(alpaca.items)),
         "continued_samples": 0,
         "exchanges_too_long": 0,
     }
-    length = params["cutoff_len"]
+    length = params.cutoff_len
     samples: dict[str, list[Conversation]] = {"train": [], "valid": []}
     for dialogue in dialogues:
         part = "valid" if dialogue.id in valid else "train"

@@ -129,7 +129,8 @@ def hangs_up(handler: Handler) -> None:
 def trickles(handler: Handler) -> None:
     """Send a byte every tenth of a second, so that no single read ever waits long."""
     handler.send(200, b" ", {"Content-Length": "1000"})
-    for _ in range(300):
+    handler.close_connection = True
+    for _ in range(100):
         if handler.server.chat.stopping.wait(0.1):  # type: ignore[attr-defined]
             return
         handler.wfile.write(b" ")

@@ -14,7 +14,7 @@ import pytest
 
 from stages.engines.generate import generate
 from stages.engines.journal import Journal
-from stages.engines.request import Request, Sampling, derive_seed, read_sampling
+from stages.engines.request import Request, Sampling, derive_seed
 from stages.records.errors import InputError
 from stages.records.schema import Message, Response
 from tests.conftest import SYSTEM, TEXTS, read_lines, run_stage, stage_command, stage_environment
@@ -55,13 +55,13 @@ def test_a_text_depends_on_its_seed_and_greedy_does_not(engine: Callable[[int], 
     asked = requests(6)
     other = [replace(request, seed=request.seed + 1) for request in asked]
     assert texts(engine(9999), asked, SAMPLING) != texts(engine(9999), other, SAMPLING)
-    greedy = replace(SAMPLING, temperature=0.0)
+    greedy = SAMPLING.model_copy(update={"temperature": 0.0})
     assert texts(engine(9999), asked, greedy) == texts(engine(9999), other, greedy)
 
 
 def test_a_prompt_that_leaves_no_room_is_named(engine: Callable[[int], Any]):
     with pytest.raises(InputError, match=r"record r00: field messages: .* exceed 512"):
-        texts(engine(9999), requests(1), replace(SAMPLING, max_new_tokens=510))
+        texts(engine(9999), requests(1), SAMPLING.model_copy(update={"max_new_tokens": 510}))
 
 
 def test_the_sampler_keeps_what_top_k_and_top_p_keep_in_transformers():
@@ -82,7 +82,7 @@ def test_the_sampler_keeps_what_top_k_and_top_p_keep_in_transformers():
     for warper in (TemperatureLogitsWarper(0.9), TopKLogitsWarper(12), TopPLogitsWarper(0.8)):
         expected = warper(prompt, expected)
     expected = torch.softmax(expected, -1)[0]
-    sampling = replace(SAMPLING, top_k=12, max_new_tokens=1)
+    sampling = SAMPLING.model_copy(update={"top_k": 12, "max_new_tokens": 1})
     drawn = torch.zeros(30)
     for seed in range(3000):
         sampler = SeededSampler(sampling, [seed], prompt, torch.ones_like(prompt), 30)
@@ -97,7 +97,7 @@ def test_padding_is_never_penalised_as_repetition():
     from stages.engines.sampler import SeededSampler
 
     prompt, mask = torch.tensor([[7, 7, 2], [1, 3, 2]]), torch.tensor([[0, 0, 1], [1, 1, 1]])
-    sampling = replace(SAMPLING, temperature=0.0, repetition_penalty=5.0)
+    sampling = SAMPLING.model_copy(update={"temperature": 0.0, "repetition_penalty": 5.0})
     scores = torch.zeros(2, 10)
     scores[:, 7], scores[:, 4] = 2.0, 1.0
     chosen = SeededSampler(sampling, [1, 2], prompt, mask, 10)(prompt, scores).argmax(-1)
@@ -159,7 +159,7 @@ def test_what_is_in_the_journal_is_not_asked_again(tmp_path: Path):
 
 def test_other_work_has_another_journal(tmp_path: Path):
     asked = requests(2)
-    for sampling in (SAMPLING, replace(SAMPLING, top_k=49)):
+    for sampling in (SAMPLING, SAMPLING.model_copy(update={"top_k": 49})):
         engine = Counting(99)
         generate(engine, asked, sampling, "test", tmp_path)
         assert engine.asked == 2
@@ -197,10 +197,28 @@ def test_seeds_differ_by_run_id_and_attempt():
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 
-@pytest.mark.parametrize(("key", "value"), [("top_p", 0), ("temperature", "1"), ("max_new_tokens", 2.5)])
-def test_wrong_sampling_is_named(key: str, value: object):
-    with pytest.raises(InputError, match=key):
-        read_sampling({**SAMPLING.__dict__, key: value})
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("respond.sampling.top_p", 0),
+        ("respond.sampling.temperature", "1"),
+        ("respond.sampling.max_new_tokens", 2.5),
+        ("engine.kind", "vllm"),
+        ("engine.batch_tokens", 0),
+    ],
+)
+def test_a_wrong_parameter_is_one_line(
+    key: str,
+    value: object,
+    backbone: Path,
+    contexts_file: Path,
+    params_file: Callable[..., Path],
+    tmp_path: Path,
+):
+    arguments = ["--policy", backbone, "--contexts", contexts_file, "--params", params_file({key: value})]
+    done = run_stage("respond", *arguments, "--out", "o.jsonl", "--metrics", "m.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"field {key}: " in done.stderr.strip().split("\n")[-1]
 
 
 def test_a_stage_killed_in_the_middle_ends_byte_identical(

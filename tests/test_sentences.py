@@ -105,7 +105,7 @@ def test_nltks_downloader_gives_the_model(tmp_path, whole, nothing_found, monkey
         content = Path(archive).read_bytes()
         unzipped = sum(len(file) for file in model(whole).values())
         (work / "index.xml").write_text(
-            '<nltk_data><packages><package id="punkt_tab" name="Punkt" subdir="tokenizers" unzip="1"'
+            '<nltk_data><packages><package id="punkt_tab" name="Punkt" subdir="tokenizers" unzip="0"'
             f' url="file://{archive}" size="{len(content)}" unzipped_size="{unzipped}"'
             f' checksum="{hashlib.md5(content).hexdigest()}"'
             f' sha256_checksum="{hashlib.sha256(content).hexdigest()}"/></packages><collections/></nltk_data>'
@@ -247,6 +247,22 @@ def test_an_unusable_model_is_named_and_the_next_one_is_used(
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "bad"), str(tmp_path / "good")])
     assert why_no_sentences() is None
     assert nltk.data.path == [str(tmp_path / "good"), str(tmp_path / "bad")]
+
+
+def test_a_model_fetched_where_the_group_may_write_is_one_that_nltk_reads(
+    tmp_path, whole, nothing_found, monkeypatch
+):
+    def fetch(work):
+        for path in (copy(whole, work), *(work / ENGLISH).iterdir()):
+            path.chmod(path.stat().st_mode | 0o020)
+
+    monkeypatch.setattr(sentences, "SOURCES", {"a source": fetch})
+    before = os.umask(0o002)
+    try:
+        assert install(nothing_found) == f"put into {nothing_found} from a source"
+    finally:
+        os.umask(before)
+    assert why_no_sentences() is None
 
 
 def test_an_unusable_model_in_the_folder_is_replaced(tmp_path, whole, nothing_found, monkeypatch):

@@ -183,6 +183,26 @@ def test_a_chain_knows_when_its_parent_was_trained_anew(trained: Path, tmp_path:
 
 
 @pytest.mark.slow
+def test_an_exported_policy_is_the_policy(trained: Path, tmp_path: Path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    done = run_stage("export", "--policy", trained / "m2", "--out", tmp_path / "merged", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    ids = torch.arange(20).unsqueeze(0)
+    with torch.no_grad():
+        merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")(ids).logits
+        ours = load_policy(trained / "m2").model(ids).logits
+        below = load_policy(trained / "m1").model(ids).logits
+    assert torch.allclose(merged, ours, atol=1e-4)
+    assert not torch.allclose(below, ours, atol=1e-2)
+    assert not any(path.suffix in (".bin", ".pt", ".pkl") for path in (tmp_path / "merged").iterdir())
+    again = run_stage("export", "--policy", trained / "m2", "--out", tmp_path / "merged", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+
+
+@pytest.mark.slow
 def test_only_safetensors_and_json_are_published(trained: Path):
     for model in ("m0", "m1"):
         names = {path.name for path in (trained / model).iterdir()}

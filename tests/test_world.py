@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from stages.mini import read_params, write_world
+from stages.command import read_params
+from stages.mini import MiniParams, write_world
 from stages.records.errors import InputError
 from stages.world import upstreams
 from stages.world.profile import all_facts, disclosed, facts_named, is_held_out
@@ -273,13 +274,15 @@ def test_held_out_combinations_are_rare_fixed_and_never_in_synesc(
         (None, "mini"),
     ],
 )
-def test_bad_parameters(section: Any, field: str) -> None:
-    with pytest.raises(InputError, match=rf"^params.yaml: field {re.escape(field)}: "):
-        read_params(section, "params.yaml")
+def test_bad_parameters(section: Any, field: str, tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(json.dumps({"mini": section}), encoding="utf-8")
+    with pytest.raises(InputError, match=rf"params.yaml: field {re.escape(field)}: "):
+        read_params("mini", MiniParams, file)
 
 
 def test_defaults() -> None:
-    assert read_params({}, "params.yaml") == DEFAULTS
+    assert MiniParams().model_dump() == DEFAULTS
 
 
 def run_stage(*arguments: str) -> subprocess.CompletedProcess[str]:

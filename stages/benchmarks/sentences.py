@@ -62,11 +62,13 @@ def install(folder: Path) -> str:
             except SourceUnavailable as error:
                 reasons.append(f"{name}: {error}")
                 continue
+            _refuse_writing_by_others(Path(work))
             if wrong := _wrong_files(Path(work)) or _wrong_sentences(Path(work), stay=False):
                 reasons.append(f"{name}: {wrong}")
                 continue
             with publishing(folder / ENGLISH) as temporary:
                 (Path(work) / ENGLISH).rename(temporary)
+            _refuse_writing_by_others(folder)
         (folder / REASON_FILE).unlink(missing_ok=True)
         return f"put into {folder} from {name}"
     with publishing(folder / REASON_FILE) as temporary:
@@ -116,10 +118,18 @@ def _wrong_sentences(folder: Path, *, stay: bool) -> str | None:
         if sentences != TWO_SENTENCES:
             wrong = f"NLTK splits a known text with it into {sentences}"
     except (OSError, LookupError, ValueError) as error:  # what NLTK raises on files that it refuses
-        wrong = f"NLTK cannot read it: {' '.join(str(error).split())[:200]}"
+        wrong = f"NLTK cannot read it: {' '.join(str(error).split()).strip('* ')[:200]}"
     if wrong or not stay:
         nltk.data.path[:] = before
     return wrong
+
+
+def _refuse_writing_by_others(folder: Path) -> None:
+    """Undo what a umask of 002 gives to the group: NLTK reads no data that others may write."""
+    own = (folder / part for part in (ENGLISH, *ENGLISH.parents, *(ENGLISH / name for name in SHA256)))
+    for path in own:
+        if path.exists():
+            path.chmod(path.stat().st_mode & ~0o022)
 
 
 def _setup_reason() -> str:

@@ -41,12 +41,11 @@ def from_nltk(work: Path, index: str = "") -> None:
     """
     program = (
         "import sys; from nltk.downloader import Downloader; "
-        "Downloader(sys.argv[2] or None).download('punkt_tab', download_dir=sys.argv[1], quiet=True,"
-        " raise_on_error=True)"
+        "Downloader(sys.argv[2] or None).download('punkt_tab', download_dir=sys.argv[1], extract=True,"
+        " quiet=True, raise_on_error=True)"
     )
-    # NLTK writes only to folders of its data path; quiet=True still reports errors, which are read here.
-    data_path = os.pathsep.join([str(work), os.environ.get("NLTK_DATA", "")])
-    _run([sys.executable, "-c", program, str(work), index], NLTK_SECONDS, {"NLTK_DATA": data_path})
+    # quiet=True still reports errors, which are read here
+    _run([sys.executable, "-c", program, str(work), index], NLTK_SECONDS)
 
 
 def from_pypi(work: Path) -> None:
@@ -74,12 +73,12 @@ SOURCES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _run(command: Sequence[str], seconds: int, environment: dict[str, str] | None = None) -> None:
+def _run(command: Sequence[str], seconds: int) -> None:
     """Run a program to its end; where it fails, pip's first error or its last line is the reason."""
     try:
         done = subprocess.run(
             command,
-            env={**os.environ, "LC_ALL": "C", **(environment or {})},
+            env={**os.environ, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

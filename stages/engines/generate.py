@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from stages.engines.journal import Journal
-from stages.engines.request import Engine, Request, Sampling, sampling_as_json
+from stages.engines.request import Engine, Request, Sampling
 from stages.records.fingerprint import digest_value
 from stages.records.schema import Response
 
@@ -29,7 +29,7 @@ def generate(
         stage: the name of the stage, for the folder and the progress bar.
         scratch: where work in progress lies.
     """
-    described = {"model": engine.model, "engine": engine.describe(), "sampling": sampling_as_json(sampling)}
+    described = {"model": engine.model, "engine": engine.describe(), "sampling": sampling.model_dump()}
     fingerprint = digest_value({**described, "requests": [request.as_json() for request in requests]})[:16]
     with Journal(scratch / stage / fingerprint / "journal.jsonl") as journal:
         done = set(journal.responses)

@@ -2,49 +2,25 @@
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stages.records.errors import InputError
-from stages.records.schema import Message, Response
+from pydantic import Field
+
+from stages.records.schema import Message, Record, Response
 
 
-@dataclass(frozen=True)
-class Sampling:
+class Sampling(Record):
     """How tokens are chosen. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch these off.
 
     The paper decodes with temperature 0.9, top-p 0.8, top-k 50 and repetition penalty 1.2 (section 3.2).
     """
 
-    temperature: float
-    top_p: float
-    top_k: int
-    repetition_penalty: float
-    max_new_tokens: int
-
-    def __post_init__(self) -> None:
-        checks = {
-            "temperature": self.temperature >= 0,
-            "top_p": 0 < self.top_p <= 1,
-            "top_k": self.top_k >= 0,
-            "repetition_penalty": self.repetition_penalty > 0,
-            "max_new_tokens": self.max_new_tokens >= 1,
-        }
-        for name, good in checks.items():
-            if not good:
-                raise InputError(f"out of range: {getattr(self, name)}", field=name)
-
-
-def read_sampling(params: dict[str, Any]) -> Sampling:
-    """Make a Sampling of a section of the parameters; InputError names a key that is missing or wrong."""
-    values: dict[str, Any] = {}
-    kinds = {"top_k": int, "max_new_tokens": int}
-    for name in Sampling.__dataclass_fields__:
-        value = params.get(name)
-        if not isinstance(value, (int, kinds.get(name, float))) or isinstance(value, bool):
-            raise InputError(f"must be a number, got {value!r}", field=f"sampling.{name}")
-        values[name] = value
-    return Sampling(**values)
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
+    top_k: int = Field(ge=0)
+    repetition_penalty: float = Field(gt=0)
+    max_new_tokens: int = Field(ge=1)
 
 
 @dataclass(frozen=True)
@@ -95,8 +71,3 @@ class Engine(Protocol):
         The whole list is always given, so that batches are the same however much is done already.
         """
         ...
-
-
-def sampling_as_json(sampling: Sampling) -> dict[str, Any]:
-    """Return the sampling as a JSON value, for fingerprints."""
-    return asdict(sampling)

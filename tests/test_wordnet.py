@@ -164,3 +164,19 @@ def test_a_source_that_gives_a_damaged_wordnet_publishes_nothing(tmp_path, whole
     monkeypatch.setattr(wordnet, "SOURCES", {"a good one": lambda work: broken_copy(whole, work)})
     assert "from a good one" in install(tmp_path)
     assert os.listdir(tmp_path) == ["corpora"]
+
+
+def test_a_umask_that_lets_the_group_write_does_not_spoil_it(tmp_path):
+    command = f"umask 002; {sys.executable} -m stages.scoring.wordnet --folder {tmp_path / 'data'}"
+    environment = {**os.environ, "NLTK_DATA": str(tmp_path / "none"), "HOME": str(tmp_path)}
+    root = Path(__file__).resolve().parents[1]
+    copy = tmp_path / "copy"  # without the repository's own .nltk_data
+    shutil.copytree(root / "stages", copy / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(
+        command, shell=True, cwd=copy, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    if "not available" in done.stdout:
+        pytest.skip(f"no WordNet can be fetched here: {done.stdout.strip()}")
+    written = [path for path in (tmp_path / "data").rglob("*") if path.stat().st_mode & 0o022]
+    assert not written

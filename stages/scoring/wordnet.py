@@ -188,6 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Put WordNet for METEOR in place.")
     parser.add_argument("--folder", type=Path, default=REPOSITORY_FOLDER, help="an NLTK data folder")
     arguments = parser.parse_args()
+    os.umask(0o022)  # NLTK reads no data that others may write, which a umask of 002 would let the group do
     try:
         print(f"WordNet: {install(arguments.folder.absolute())}")
     except WordNetUnavailable as absence:

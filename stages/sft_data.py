@@ -10,11 +10,12 @@ import argparse
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field
 
 from stages.command import Params, load_params, read_params, run
-from stages.dialogue.alpaca import AlpacaItem, item_messages, load_alpaca
+from stages.dialogue.alpaca import item_messages, load_alpaca
 from stages.dialogue.contexts import chat_messages
 from stages.dialogue.split import hold_out
 from stages.engines.policy import read_policy
@@ -26,11 +27,14 @@ from stages.records.publish import publish_json, publishing
 from stages.records.schema import Conversation, Dialogue, Message
 from stages.training.datasets import sharegpt
 
+T = TypeVar("T")
+
 
 class SftDataParams(Params):
     """Section `sft_data` of params.yaml."""
 
     seed: int
+    dialogue_limit: int | None = Field(ge=2)  # null for all
     alpaca_items: int = Field(ge=0)
     valid_share: float = Field(gt=0, lt=1)
     cutoff_len: int = Field(ge=1)
@@ -48,12 +52,14 @@ def main() -> None:
     args = parser.parse_args()
     params = read_params("sft_data", SftDataParams, args.params)
     system = load_prompts(load_params("prompts", args.params)["dir"]).text("task")
-    dialogues = read_records(args.dialogues, Dialogue)
+    found = read_records(args.dialogues, Dialogue)
+    dialogues = _sample(found, params.dialogue_limit, params.seed)
     alpaca = load_alpaca(args.alpaca)
     items = _sample(alpaca.items, params.alpaca_items, params.seed)
     template = ChatTemplate.of(read_policy(args.policy))
     valid = hold_out([d.id for d in dialogues], params.valid_share, params.seed)
     counts: dict[str, int] = {
+        "dialogues_found": len(found),
         "dialogues": len(dialogues),
         "alpaca_items": len(items),
         "alpaca_missing": max(0, params.alpaca_items - len(alpaca.items)),
@@ -75,8 +81,8 @@ def main() -> None:
     publish_json(args.metrics, counts)
 
 
-def _sample(items: Sequence[AlpacaItem], count: int, seed: int) -> list[AlpacaItem]:
-    return random.Random(seed).sample(items, min(count, len(items)))
+def _sample(found: Sequence[T], count: int | None, seed: int) -> list[T]:
+    return list(found) if count is None else random.Random(seed).sample(found, min(count, len(found)))
 
 
 def _samples(

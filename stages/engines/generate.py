@@ -1,6 +1,7 @@
 """Answer a list of requests with any engine, through the journal."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
@@ -33,8 +34,9 @@ def generate(
     fingerprint = digest_value({**described, "requests": [request.as_json() for request in requests]})[:16]
     with Journal(scratch / stage / fingerprint / "journal.jsonl") as journal:
         done = set(journal.responses)
-        with tqdm(total=len(requests), initial=len(done), desc=stage, unit="text", disable=None) as bar:
-            for batch in engine.complete(requests, sampling, done):
+        bar = tqdm(total=len(requests), initial=len(done), desc=stage, unit="text", disable=None)
+        with bar, closing(engine.complete(requests, sampling, done)) as batches:
+            for batch in batches:
                 journal.append(batch)
                 bar.update(len(journal.responses) - bar.n)
         return [journal.responses[request.id] for request in requests]

@@ -61,6 +61,7 @@ def load_engine(params: dict[str, Any], policy: Path) -> tuple[Engine, ChatTempl
         return engine, engine.template
     from stages.engines.openai_engine import OpenAIEngine
 
-    template = ChatTemplate.of(read_policy(policy))
+    chain = read_policy(policy)
     server = options.model_dump(exclude={"kind", "model"})
-    return OpenAIEngine(model=options.model.replace("{policy}", policy.name), **server), template
+    model = options.model.replace("{policy}", policy.name)
+    return OpenAIEngine(model=model, policy_digest=chain.digest, **server), ChatTemplate.of(chain)

@@ -1,7 +1,7 @@
 """What an engine is asked: messages, a seed and how to sample."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,7 +65,7 @@ class Engine(Protocol):
 
     def complete(
         self, requests: Sequence[Request], sampling: Sampling, done: Collection[str]
-    ) -> Iterator[list[Response]]:
+    ) -> Generator[list[Response], None, None]:
         """Yield finished batches until every request not in `done` (ids) is answered.
 
         The whole list is always given, so that batches are the same however much is done already.

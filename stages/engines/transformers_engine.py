@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from typing import Any
 
 from stages.engines.policy import LoadedPolicy
@@ -36,7 +36,7 @@ class TransformersEngine:
 
     def complete(
         self, requests: Sequence[Request], sampling: Sampling, done: Collection[str]
-    ) -> Iterator[list[Response]]:
+    ) -> Generator[list[Response], None, None]:
         """Yield batches, longest prompts first: if memory does not suffice, it shows at once.
 
         Raises:

@@ -63,11 +63,12 @@ def _print_capability(models: list[str], metrics: Path) -> None:
     results = {model: _read(metrics / model / "capability.json") for model in models}
     tasks = list(dict.fromkeys(task for result in results.values() if result for task in result["score"]))
     print("\ncapability, lm-evaluation-harness")
-    print(_line("", tasks, 14))
+    width = 2 + max(map(len, [*tasks, "not run"]))
+    print(_line("", tasks, width))
     for model in models:
         result = results[model]
         cells = ["not run"] if result is None else [_number(result["score"].get(task)) for task in tasks]
-        print(_line(model, cells, 14))
+        print(_line(model, cells, width))
 
 
 def _line(name: str, cells: list[str], width: int = 7) -> str:

@@ -9,6 +9,7 @@ it runs every stage again.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -21,12 +22,15 @@ import yaml
 
 from stages.command import run
 from stages.records.errors import InputError
+from stages.records.fingerprint import digest_file, digest_value
 from stages.records.jsonl import read_text
+from stages.records.publish import publish_json, publishing
 from stages.table import print_table
 
 PARAMS = Path("params.yaml")
 LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run left it
 KEPT = ("metrics", "dvc.lock", "data/dvc.lock")  # what Git does not know yet but the experiment needs
+SAVED = Path(".scratch/experiments.json")  # what each experiment was saved from
 GROUPS = ("backbone", "data", "engine", "scale")
 
 
@@ -43,12 +47,12 @@ def main() -> None:
     settle_params(groups, [f"headline={args.model}", *args.set])
     params = yaml.safe_load(read_text(PARAMS))
     models = chain(params, args.model)
+    chosen = {"backbone": params["backbone"]["name"], "data": params["data"]["name"]}
+    chosen |= {"engine": params["engine"]["kind"], "scale": params["scale"]}
+    print(f"parameters: {', '.join(f'{group} {name}' for group, name in chosen.items())}", flush=True)
     _dvc("repro", *targets(models))
     name = args.name or "-".join([*dict.fromkeys(groups.values()), args.model])
-    kept = [part for path in KEPT if Path(path).exists() for part in ("-I", path)]
-    _dvc("exp", "save", "--force", "--name", name, *kept, "headline", quiet=True)
-    LAST.parent.mkdir(exist_ok=True)
-    shutil.copyfile(PARAMS, LAST)
+    keep(name)
     print_table(models, Path("metrics"))
     print(f"\nkept as experiment {name}: compare with `dvc metrics diff OTHER {name}`")
 
@@ -83,6 +87,23 @@ def settle_params(groups: dict[str, str], overrides: list[str]) -> None:
         os.replace(draft, PARAMS)
     if groups:
         print(f"params.yaml composed of conf/: {_flags(groups)}")
+
+
+def keep(name: str) -> None:
+    """Save the finished run as an experiment, unless the one of that name is this very run.
+
+    What a run was made of and what it gave stands in dvc.lock, so the lock, the parameters and the
+    commit tell whether there is anything new to save.
+    """
+    now = digest_value([_git("rev-parse", "HEAD"), digest_file("dvc.lock"), digest_file(PARAMS)])
+    saved = json.loads(SAVED.read_text(encoding="utf-8")) if SAVED.exists() else {}
+    refs = _git("for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps").split()
+    if saved.get(name) != now or name not in refs:
+        files = [part for path in KEPT if Path(path).exists() for part in ("-I", path)]
+        _dvc("exp", "save", "--force", "--name", name, *files, "headline", quiet=True)
+        publish_json(SAVED, saved | {name: now})
+    with publishing(LAST) as temporary:
+        shutil.copyfile(PARAMS, temporary)
 
 
 def compose(groups: dict[str, str], path: Path) -> None:
@@ -129,6 +150,10 @@ def chain(params: dict[str, Any], model: str) -> list[str]:
 def targets(models: list[str]) -> list[str]:
     """Return the DVC stages that measure these models, and the headline."""
     return ["headline", *(f"{stage}@{model}" for model in models for stage in ("score", "capability"))]
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _flags(groups: dict[str, str]) -> str:

@@ -11,11 +11,36 @@ import pytest
 import yaml
 
 from stages import experiment
+from stages.backbone import BackboneParams
+from stages.benchmarks.measure import Settings
+from stages.command import read_params
+from stages.contexts import ContextsParams
+from stages.engines.load import OPTIONS
+from stages.mini import MiniParams
+from stages.pair import PairParams
+from stages.prepare import PrepareParams
 from stages.records.errors import InputError
+from stages.refine import RefineParams
+from stages.respond import RespondParams
+from stages.score import ScoreParams
+from stages.sft_data import SftDataParams
 from tests.conftest import ROOT
 
 CHOICES = {
     group: sorted(p.stem for p in (ROOT / "conf" / group).glob("*.yaml")) for group in experiment.GROUPS
+}
+
+SECTIONS = {
+    "mini": MiniParams,
+    "prepare": PrepareParams,
+    "backbone": BackboneParams,
+    "sft_data": SftDataParams,
+    "contexts": ContextsParams,
+    "respond": RespondParams,
+    "refine": RefineParams,
+    "pair": PairParams,
+    "score": ScoreParams,
+    "capability": Settings,
 }
 
 
@@ -47,6 +72,10 @@ def test_the_committed_parameters_are_the_composed_default(checkout: Path):
 def test_every_group_composes_to_the_same_sections(checkout: Path, group: str, name: str):
     experiment.compose({group: name}, checkout / "composed.yaml")
     assert load(checkout / "composed.yaml").keys() == load(checkout / "params.yaml").keys()
+    for section, kind in SECTIONS.items():
+        read_params(section, kind, checkout / "composed.yaml")
+    engine = load(checkout / "composed.yaml")["engine"]
+    OPTIONS[engine["kind"]].model_validate(engine)
 
 
 def test_the_paper_s_setting_is_the_paper_s(checkout: Path):

@@ -47,7 +47,8 @@ SECTIONS = {
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The configuration alone, committed in a repository of its own."""
-    for name in ("conf", "params.yaml", "dvc.yaml"):
+    (tmp_path / "data").mkdir()
+    for name in ("conf", "params.yaml", "dvc.yaml", "data/dvc.yaml", ".gitignore"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
     monkeypatch.chdir(tmp_path)
@@ -164,6 +165,16 @@ def test_every_stage_names_its_script_its_rooms_and_its_parameters(tmp_path: Pat
                 module = line.split()[1].replace(".", "/")
                 parts = [module, str(Path(module).parent), f"{module}.py"]
                 assert any(part in stage["deps"] for part in parts), f"{name}: {module}"
+
+
+@pytest.mark.parametrize(("data", "upstream"), [("paper", "data/dvc.yaml:fetch@extes"), ("mini", "mini")])
+def test_the_corpora_come_from_where_the_data_group_says(checkout: Path, data: str, upstream: str):
+    experiment.settle_params({"data": data}, [])
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "-q"], check=True)
+    graph = subprocess.run([*dvc, "dag", "--dot", "prepare"], check=True, capture_output=True, text=True)
+    assert f'"{upstream}" -> "prepare"' in graph.stdout
+    assert ("fetch@" in graph.stdout) == (data == "paper")
 
 
 def test_one_more_iteration_is_one_more_line(checkout: Path):

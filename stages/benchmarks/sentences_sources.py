@@ -4,13 +4,13 @@ A source fills `<work>/tokenizers/punkt_tab/english` in an empty folder that it 
 SourceUnavailable, with the reason, where it cannot.
 """
 
-import os
-import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+
+from stages.records.program import SourceUnavailable, run_program
 
 ENGLISH = Path("tokenizers") / "punkt_tab" / "english"
 # Its files in punkt_tab.zip as NLTK's index has it (SHA-256 e57f6418...0106). With another model other
@@ -29,10 +29,6 @@ WHEEL = "llama-index-core==0.14.25"
 FOLDER_IN_WHEEL = "llama_index/core/_static/nltk_cache"
 
 
-class SourceUnavailable(Exception):  # noqa: N818 - an absence to report, not an error of the program
-    """The source cannot be reached from here, or has no sentence model; the message says why."""
-
-
 def from_nltk(work: Path, index: str = "") -> None:
     """Fetch the model with NLTK's downloader, from NLTK's own index unless another one's URL is given.
 
@@ -45,7 +41,7 @@ def from_nltk(work: Path, index: str = "") -> None:
         " quiet=True, raise_on_error=True)"
     )
     # quiet=True still reports errors, which are read here
-    _run([sys.executable, "-c", program, str(work), index], NLTK_SECONDS)
+    run_program([sys.executable, "-c", program, str(work), index], NLTK_SECONDS)
 
 
 def from_pypi(work: Path) -> None:
@@ -55,7 +51,7 @@ def from_pypi(work: Path) -> None:
     patience = ("--timeout", "10", "--retries", "2")
     quietly = ("--quiet", "--no-input", "--disable-pip-version-check")
     what = ("--no-deps", "--only-binary", ":all:", "--dest", str(downloads), WHEEL)
-    _run([sys.executable, "-m", "pip", "download", *quietly, *patience, *what], PIP_SECONDS)
+    run_program([sys.executable, "-m", "pip", "download", *quietly, *patience, *what], PIP_SECONDS)
     (work / ENGLISH).mkdir(parents=True)
     for wheel in downloads.glob("*.whl"):  # one, without dependencies
         try:
@@ -71,23 +67,3 @@ SOURCES: dict[str, Callable[[Path], None]] = {
     "NLTK's downloader": from_nltk,
     f"PyPI's {WHEEL}": from_pypi,
 }
-
-
-def _run(command: Sequence[str], seconds: int) -> None:
-    """Run a program to its end; where it fails, pip's first error or its last line is the reason."""
-    try:
-        done = subprocess.run(
-            command,
-            env={**os.environ, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired:
-        raise SourceUnavailable(f"no result within {seconds} seconds") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        errors = [line for line in lines if line.startswith("ERROR: ")] or lines[-1:]
-        raise SourceUnavailable(errors[0].removeprefix("ERROR: ").strip()[:300])

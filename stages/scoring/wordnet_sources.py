@@ -6,10 +6,11 @@ with the reason, where it cannot.
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from stages.records.program import SourceUnavailable, run_program
 
 NLTK_SECONDS = 60  # NLTK itself would wait up to two minutes for each read
 APT_SECONDS = 120
@@ -31,10 +32,6 @@ LEXICOGRAPHER_FILES = (
 SYNTACTIC_CATEGORIES = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 
-class SourceUnavailable(Exception):  # noqa: N818 - an absence to report, not an error of the program
-    """The source cannot be reached from here; the message says why."""
-
-
 def from_nltk(work: Path, index: str = "") -> None:
     """Fetch WordNet with NLTK's downloader, from NLTK's own index unless another one's URL is given.
 
@@ -48,7 +45,7 @@ def from_nltk(work: Path, index: str = "") -> None:
     )
     # NLTK writes only to folders of its data path; quiet=True still reports errors, which are read here.
     environment = {"NLTK_DATA": os.pathsep.join([str(work), os.environ.get("NLTK_DATA", "")])}
-    _run([sys.executable, "-c", program, str(work), index], NLTK_SECONDS, environment=environment)
+    run_program([sys.executable, "-c", program, str(work), index], NLTK_SECONDS, environment=environment)
 
 
 def from_debian(work: Path) -> None:
@@ -69,7 +66,7 @@ def from_debian(work: Path) -> None:
         _apt([*private, *_options(APT__Update__Error_Mode="any"), "update"], packages)
         _apt([*private, "download", *DEBIAN_PACKAGES], packages)
     for archive in sorted(packages.glob("*.deb")):
-        _run(["dpkg-deb", "-x", str(archive), str(packages / "unpacked")], APT_SECONDS)
+        run_program(["dpkg-deb", "-x", str(archive), str(packages / "unpacked")], APT_SECONDS)
     shared = packages / "unpacked" / "usr" / "share"
     corpus = work / "corpora" / "wordnet"
     shutil.copytree(shared / "wordnet", corpus)
@@ -93,38 +90,10 @@ SOURCES: dict[str, Callable[[Path], None]] = {
 
 def _apt(arguments: Sequence[str], folder: Path) -> None:
     patience = _options(Acquire__http__Timeout=10, Acquire__https__Timeout=10, Acquire__Retries=0)
-    _run(["apt-get", "-q", *patience, *arguments], APT_SECONDS, folder=folder)
+    run_program(["apt-get", "-q", *patience, *arguments], APT_SECONDS, folder=folder)
 
 
 def _options(**values: object) -> list[str]:
     """Return apt's command-line form of options; `__` in a name stands for its `::`, `_` for its `-`."""
     names = {name: name.replace("__", "::").replace("_", "-") for name in values}
     return [part for name, value in values.items() for part in ("-o", f"{names[name]}={value}")]
-
-
-def _run(
-    command: Sequence[str],
-    seconds: int,
-    folder: Path | None = None,
-    environment: dict[str, str] | None = None,
-) -> None:
-    """Run a program to its end; where it fails, apt's first error or its last line is the reason."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env={**os.environ, "LC_ALL": "C", **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-        )
-    except FileNotFoundError:
-        raise SourceUnavailable(f"{command[0]} is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise SourceUnavailable(f"no result within {seconds} seconds") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        errors = [line for line in lines if line.startswith("E: ")] or lines[-1:]
-        raise SourceUnavailable(errors[0].strip()[:300])

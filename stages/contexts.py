@@ -73,7 +73,8 @@ class _Fit:
 
     def __init__(self, policy: Path, params_file: Path, params: ContextsParams):
         chain = read_policy(policy)
-        self.window = min(chain.backbone.window, params.cutoff_len)
+        # one less: of a sample that fills cut-off or window nobody could tell whether it was cut
+        self.window = min(chain.backbone.window, params.cutoff_len) - 1
         self.template = ChatTemplate.of(chain)
         self.prompts = load_prompts(load_params("prompts", params_file)["dir"])
         self.answer = params.answer_tokens

@@ -66,7 +66,7 @@ def main() -> None:
         "continued_samples": 0,
         "exchanges_too_long": 0,
     }
-    length = params.cutoff_len
+    length = params.cutoff_len - 1  # of one that fills it nobody could tell whether it was cut
     samples: dict[str, list[Conversation]] = {"train": [], "valid": []}
     for dialogue in dialogues:
         part = "valid" if dialogue.id in valid else "train"

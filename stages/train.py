@@ -45,10 +45,13 @@ def main() -> None:
         {name: args.data / f"{name}.jsonl" for name in ("train", "valid")},
         ranking=args.method == "dpo",
     )
-    output = train(config | {"dataset_dir": str(scratch / "data")}, scratch)
-    counts = check_samples(args.data, scratch, config["cutoff_len"])
+
+    def check() -> dict[str, int]:
+        return check_samples(args.data, scratch, config["cutoff_len"])
+
+    output = train(config | {"dataset_dir": str(scratch / "data")}, scratch, check)
     log = read_log(output)
-    metrics = {**counts, **summary(log)}
+    metrics = {**check(), **summary(log)}
     if args.method == "dpo":
         check_reference(metrics)
     with publishing(args.out) as folder:

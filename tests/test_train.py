@@ -266,10 +266,11 @@ def test_samples_that_would_be_cut_are_refused(
 ):
     for name in ("backbone", "sft"):
         shutil.copytree(models / name, tmp_path / name)
-    params = params_file({"train.sft": SMALL | {"cutoff_len": 40, "max_steps": 1}})
+    params = params_file({"train.sft": SMALL | {"cutoff_len": 40, "num_train_epochs": 500.0}})
     done = run_stage("train", *arguments("sft", "backbone", "m0", params), cwd=tmp_path)
     assert done.returncode == 1
     assert "a sample does not fit cutoff_len 40" in done.stderr
+    assert not list(tmp_path.glob(".scratch/train/*/output/checkpoint-*"))  # found before it was trained
     assert sample_counts(next(tmp_path.glob(".scratch/train/*")))["train"] == 32
 
 

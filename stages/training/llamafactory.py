@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -48,12 +48,14 @@ def read_config(path: Path | str, overrides: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def train(config: dict[str, Any], scratch: Path) -> Path:
+def train(config: dict[str, Any], scratch: Path, check: Callable[[], object] = lambda: None) -> Path:
     """Run LLaMA-Factory with this configuration, from the last whole checkpoint on if there is one.
 
     Args:
         config: LLaMA-Factory's arguments without `output_dir` and `tokenized_path`.
         scratch: the folder of this run and no other.
+        check: called once the tokenised data lies in `scratch`, before hours are spent on it; what it
+            raises ends the training.
 
     Returns:
         the folder with the trained weights and `trainer_state.json`.
@@ -68,7 +70,7 @@ def train(config: dict[str, Any], scratch: Path) -> Path:
             _drop_broken(scratch, output)
             config = {**config, "output_dir": str(output), "tokenized_path": str(scratch / "tokenized")}
             (scratch / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=True), encoding="utf-8")
-            _run_cli(scratch, output, lock)
+            _run_cli(scratch, output, lock, check)
             (scratch / "done").touch()
     return output
 
@@ -120,10 +122,17 @@ def _drop_broken(scratch: Path, output: Path) -> None:
             shutil.rmtree(checkpoint)
     if not any(output.glob("checkpoint-*")):
         shutil.rmtree(output, ignore_errors=True)  # else LLaMA-Factory refuses the folder as not empty
-    tokenized = scratch / "tokenized"
-    splits = [path for path in tokenized.glob("*") if path.is_dir()]
-    if not splits or not all(_is_json(split / "dataset_info.json") for split in splits):
-        shutil.rmtree(tokenized, ignore_errors=True)
+    if not _is_whole(scratch / "tokenized"):
+        shutil.rmtree(scratch / "tokenized", ignore_errors=True)
+
+
+def _is_whole(tokenized: Path) -> bool:
+    """Whether datasets has written every split that it announced in `dataset_dict.json`."""
+    announced = tokenized / "dataset_dict.json"
+    if not _is_json(announced):
+        return False
+    splits = json.loads(announced.read_bytes())["splits"]
+    return all(_is_json(tokenized / split / "dataset_info.json") for split in splits)
 
 
 def _is_json(path: Path) -> bool:
@@ -134,7 +143,7 @@ def _is_json(path: Path) -> bool:
     return True
 
 
-def _run_cli(scratch: Path, output: Path, lock: IO[str]) -> None:
+def _run_cli(scratch: Path, output: Path, lock: IO[str], check: Callable[[], object]) -> None:
     log = scratch / "llamafactory.log"
     command = [sys.executable, "-m", "llamafactory.cli", "train", str(scratch / "config.yaml")]
     environment = {**os.environ, "LLAMAFACTORY_VERBOSITY": "INFO", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -149,7 +158,7 @@ def _run_cli(scratch: Path, output: Path, lock: IO[str]) -> None:
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         try:
-            _watch(child, output / "trainer_log.jsonl")
+            _watch(child, scratch / "tokenized", output / "trainer_log.jsonl", check)
         except BaseException:
             child.send_signal(signal.SIGTERM)
             child.wait()
@@ -165,10 +174,14 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
 
 
-def _watch(child: subprocess.Popen[bytes], log: Path) -> None:
-    """Show steps, rate, time left and loss from LLaMA-Factory's own log until it ends."""
+def _watch(child: subprocess.Popen[bytes], tokenized: Path, log: Path, check: Callable[[], object]) -> None:
+    """Check the data as soon as it is whole; show steps, rate, time left and loss until the end."""
+    checked = False
     with tqdm(desc="training", unit="step", disable=None) as bar:
         while True:
+            if not checked and _is_whole(tokenized):
+                check()
+                checked = True
             try:
                 child.wait(timeout=0.5)
                 return

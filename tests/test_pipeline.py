@@ -140,7 +140,7 @@ def test_make_m1_then_metrics_diff_prints_the_changes(clone: Clone, made_m2: str
     printed = clone.make("m1")
     assert "Running stage 'train" not in printed  # all of it was made on the way to M2
     diff = clone.run("dvc", "metrics", "diff", "m1", "m2", "--json").stdout
-    headline = json.loads(diff)["diff"]["metrics/headline.json"]["paper.bleu_2"]
+    headline = json.loads(diff)["metrics/headline.json"]["paper.bleu_2"]
     assert headline["old"] == clone.read("metrics/m1/text.json")["paper"]["bleu_2"]
     assert headline["new"] == clone.read("metrics/m2/text.json")["paper"]["bleu_2"]
     shown = clone.run("dvc", "metrics", "diff", "m1", "m2").stdout

@@ -26,7 +26,7 @@ from stages.records.schema import Conversation, Dialogue, NonEmpty
 from stages.training import tiny
 from stages.training.curves import read_log, summary, write_curves
 from stages.training.datasets import sharegpt, write_dataset_info
-from stages.training.llamafactory import read_config, train
+from stages.training.llamafactory import read_config, sample_counts, train
 
 
 class ChatsParams(Params):
@@ -129,7 +129,9 @@ def _pretrain(
         shutil.copyfile(output / "model.safetensors", folder / "model.safetensors")
         write_backbone(folder, backbone)
     write_curves(log, args.curves)
-    publish_json(args.metrics, {"trained_here": 1, "samples": len(samples), **summary(log)})
+    kept = sample_counts(scratch, config["cutoff_len"])
+    counts = {"samples": len(samples), "samples_kept": kept["train"], "samples_cut": kept["train_full"]}
+    publish_json(args.metrics, {"trained_here": 1, **counts, **summary(log)})
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def main() -> None:
         "dialogues_found": len(found),
         "dialogues": len(dialogues),
         "alpaca_items": len(items),
+        **{f"alpaca_{reason}": number for reason, number in alpaca.skipped.items()},
         "alpaca_missing": max(0, params.alpaca_items - len(alpaca.items)),
         "continued_samples": 0,
         "exchanges_too_long": 0,

@@ -83,7 +83,7 @@ def check_samples(data: Path, scratch: Path, cutoff: int) -> dict[str, int]:
     Raises:
         InputError: it dropped samples, or one is as long as the cut-off, so that it may have been cut.
     """
-    kept = sample_counts(scratch)
+    kept = sample_counts(scratch, cutoff)
     counts = {}
     for ours, theirs in (("train", "train"), ("valid", "validation")):
         with (data / f"{ours}.jsonl").open(encoding="utf-8") as file:
@@ -91,7 +91,7 @@ def check_samples(data: Path, scratch: Path, cutoff: int) -> dict[str, int]:
         if kept.get(theirs) != given:
             message = f"LLaMA-Factory kept {kept.get(theirs)} of {given} samples; see its log in {scratch}"
             raise InputError(message, file=data / f"{ours}.jsonl")
-        if kept[f"{theirs}_longest"] >= cutoff:
+        if kept[f"{theirs}_full"]:
             message = f"a sample does not fit cutoff_len {cutoff} and would be cut"
             raise InputError(message, file=data / f"{ours}.jsonl")
         counts[f"{ours}_samples"] = given

@@ -24,6 +24,7 @@ def folder(tmp_path: Path) -> Path:
         dialogues.append(Dialogue(id=f"d-{n:02d}", source="own", turns=turns))
     write_records(tmp_path / "dialogues.jsonl", dialogues)
     items = [{"instruction": f"Say {n}.", "input": "", "output": str(n)} for n in range(8)]
+    items.append({"instruction": "Say nothing.", "input": "", "output": " "})
     (tmp_path / "alpaca.json").write_text(json.dumps(items))
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts" / "task.txt").write_text("You are a supporter.")
@@ -45,6 +46,7 @@ def test_phase_1_learns_every_supporter_turn_once(
     counts = counts_of(run_stage("sft_data", *arguments, cwd=folder), folder)
     assert counts["alpaca_items"] == 8
     assert counts["alpaca_missing"] == 2
+    assert counts["alpaca_blank_output"] == 1
     assert counts["continued_samples"] > 0 == counts["exchanges_too_long"]
     samples = {name: read_lines(folder / "out" / f"{name}.jsonl") for name in ("train", "valid")}
     assert {name: len(lines) for name, lines in samples.items()} == {k: counts[k] for k in samples}

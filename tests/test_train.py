@@ -271,7 +271,7 @@ def test_samples_that_would_be_cut_are_refused(
     assert done.returncode == 1
     assert "a sample does not fit cutoff_len 40" in done.stderr
     assert not list(tmp_path.glob(".scratch/train/*/output/checkpoint-*"))  # found before it was trained
-    assert sample_counts(next(tmp_path.glob(".scratch/train/*")))["train"] == 32
+    assert sample_counts(next(tmp_path.glob(".scratch/train/*")), 40)["train"] == 32
 
 
 def test_a_curve_that_is_not_finite_is_an_error():

@@ -75,17 +75,19 @@ def train(config: dict[str, Any], scratch: Path, check: Callable[[], object] = l
     return output
 
 
-def sample_counts(scratch: Path) -> dict[str, int]:
+def sample_counts(scratch: Path, cutoff: int) -> dict[str, int]:
     """Return how many samples LLaMA-Factory kept of each split (`train`, `validation`) and the longest.
 
     Read from the tokenised data on disk, since it drops what it cannot use with no more than a warning.
+    `<split>_longest` is in tokens; `<split>_full` counts the samples that fill `cutoff` tokens, which may
+    have been cut (each side of a preference pair counts).
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     counts: dict[str, int] = {}
     for split in sorted(path for path in (scratch / "tokenized").iterdir() if path.is_dir()):
-        rows, longest = 0, 0
+        rows, longest, full = 0, 0, 0
         for file in sorted(split.glob("*.arrow")):
             with pa.memory_map(str(file)) as source:
                 table = pa.ipc.open_stream(source).read_all()
@@ -94,8 +96,10 @@ def sample_counts(scratch: Path) -> dict[str, int]:
                 if name.endswith("input_ids") and table.num_rows:
                     lengths = pc.list_value_length(table[name])
                     longest = max(longest, pc.max(lengths).as_py())
+                    full += pc.sum(pc.greater_equal(lengths, cutoff)).as_py()
         counts[split.name] = rows
         counts[f"{split.name}_longest"] = longest
+        counts[f"{split.name}_full"] = full
     return counts
 
 

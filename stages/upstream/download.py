@@ -138,6 +138,7 @@ class _Progress:
         self.first: int | None = None
 
     def show(self, size: int) -> None:
+        """Write how much is there, in MB, and at what rate since the first call."""
         now = time.monotonic()
         if not self.active or now - self.shown < 0.2:
             return

@@ -11,7 +11,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 	$(if $(ENGINE),--engine $(ENGINE)) $(if $(SCALE),--scale $(SCALE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup m0 m1 m2 test lint clean
+.PHONY: help setup m0 m1 m2 backbone skills study test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,22 @@ $(DONE):
 
 m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= SET= NAME=
 	@python -m stages.experiment $@ $(GROUPS) --name "$(NAME)" --set $(SET)
+
+# DVC works in backbones/trained/ and .scratch/; the weights in backbones/tiny/ are replaced when all is done.
+backbone: setup  ## train the tiny backbone in backbones/tiny/ anew (long; killed and started again it goes on)
+	dvc repro backbones/dvc.yaml:tiny
+	rm -rf backbones/.tiny && cp -r backbones/trained backbones/.tiny
+	rm -rf backbones/tiny && mv backbones/.tiny backbones/tiny
+	@echo "backbones/tiny holds the weights now; git checkout backbones/tiny brings back the ones in Git"
+
+skills: setup  ## examine the tiny backbone in what its card says it can do
+	dvc repro backbone
+	python -m stages.skills --policy models/backbone --recipe backbones/params.yaml --out metrics/backbone/skills.json
+
+# Not a DVC stage: DVC would delete the committed tables before it begins. It keeps track by itself.
+study: setup  ## the method over five seeds with its controls, tested (an hour or more; goes on where it was)
+	dvc repro prepare backbone
+	python -m stages.study --out metrics/study
 
 test: setup lint  ## ruff, unit tests and one run of the whole pipeline in a temporary clone
 	python -m pytest

@@ -5,6 +5,7 @@ Hugging Face data sets) need no network; other tasks come from the Hub.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from stages.benchmarks.measure import Settings, go_offline, measure
@@ -13,13 +14,13 @@ from stages.command import read_params, run
 from stages.records.publish import publish_json
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Parse the arguments, load the policy, measure it and publish the report."""
     parser = argparse.ArgumentParser(prog="python -m stages.capability", description=__doc__.splitlines()[0])
     parser.add_argument("--policy", type=Path, required=True, help="a policy folder, such as models/m1")
     parser.add_argument("--out", type=Path, required=True, help="the report, JSON")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     settings = read_params("capability", Settings, args.params)
     check_names(settings.tasks, settings.data_dir)  # before the model, which can take minutes to load
     if not needs_hub(settings.tasks, settings.data_dir):

@@ -7,14 +7,14 @@ oldest exchanges, counted, and never its last seeker turn.
 """
 
 import argparse
-import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from stages.command import Params, load_params, read_params, run
-from stages.dialogue.contexts import contexts, split_parts
+from stages.dialogue.contexts import contexts, draw_evenly, split_parts
 from stages.engines.policy import read_policy
 from stages.engines.template import ChatTemplate
 from stages.engines.window import drop_oldest
@@ -27,7 +27,11 @@ from stages.records.schema import Context, Dialogue
 
 
 class ContextsParams(Params):
-    """Section `contexts` of params.yaml; a limit of null takes all."""
+    """Section `contexts` of params.yaml.
+
+    A limit of null takes all; else dialogues are covered evenly (`draw_evenly`): a `test_limit` of the
+    number of test dialogues gives one context of each.
+    """
 
     seed: int
     parts: int = Field(ge=1)
@@ -39,7 +43,7 @@ class ContextsParams(Params):
     cutoff_len: int = Field(ge=1)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and write the parts, the test contexts and the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--synesc", type=Path, required=True)
@@ -48,7 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     params = read_params("contexts", ContextsParams, args.params)
     fit = _Fit(args.policy, args.params, params)
     written: dict[str, list[Context]] = {}
@@ -86,8 +90,10 @@ class _Fit:
 
     def __call__(self, found: list[Context], limit: int | None) -> tuple[list[Context], dict[str, int]]:
         """Return at most `limit` contexts, drawn with the seed, and what was done to them."""
-        chosen = found if limit is None else random.Random(self.seed).sample(found, min(limit, len(found)))
-        counts = {"found": len(found), "sampled": len(chosen), "shortened": 0, "exchanges_dropped": 0}
+        chosen = found if limit is None else draw_evenly(found, limit, self.seed)
+        dialogues = {context.id.rpartition("#")[0] for context in chosen}
+        counts = {"found": len(found), "sampled": len(chosen), "dialogues_sampled": len(dialogues)}
+        counts |= {"shortened": 0, "exchanges_dropped": 0}
         kept: list[Context] = []
         for context in sorted(chosen, key=lambda context: natural_key(context.id)):
             golden = len(self.template.tokenizer.encode(context.golden, add_special_tokens=False)) + 1

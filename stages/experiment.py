@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from stages.records.errors import InputError
 from stages.records.fingerprint import digest_file, digest_value
 from stages.records.jsonl import read_text
 from stages.records.publish import publish_json, publishing
-from stages.table import print_table
+from stages.table import print_sample, print_table
 
 PARAMS = Path("params.yaml")
 LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run left it
@@ -50,10 +51,11 @@ def main() -> None:
     chosen = {"backbone": params["backbone"]["name"], "data": params["data"]["name"]}
     chosen |= {"engine": params["engine"]["kind"], "scale": params["scale"]}
     print(f"parameters: {', '.join(f'{group} {name}' for group, name in chosen.items())}", flush=True)
-    _dvc("repro", *targets(models))
+    _dvc("repro", *targets(models, params["iterations"]))
     name = args.name or "-".join([*dict.fromkeys(groups.values()), args.model])
     keep(name)
     print_table(models, Path("metrics"))
+    print_sample(Path("metrics"))
     print(f"\nkept as experiment {name}: compare with `dvc metrics diff OTHER {name}`")
 
 
@@ -147,9 +149,14 @@ def chain(params: dict[str, Any], model: str) -> list[str]:
     return [name for name in ["vanilla", *found] if name in params["models"]]
 
 
-def targets(models: list[str]) -> list[str]:
-    """Return the DVC stages that measure these models, and the headline."""
-    return ["headline", *(f"{stage}@{model}" for model in models for stage in ("score", "capability"))]
+def targets(models: list[str], iterations: Collection[str]) -> list[str]:
+    """Return the DVC stages that measure these models, and the headline.
+
+    The sample compares the last model with M0, so it is asked for only where M0 is on the way.
+    """
+    measured = [f"{stage}@{model}" for model in models for stage in ("score", "facts", "capability")]
+    reflections = [f"reflections@{model}" for model in models if model in iterations]
+    return ["headline", *measured, *reflections, *(["sample"] if "m0" in models else [])]
 
 
 def _git(*arguments: str) -> str:

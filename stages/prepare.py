@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from stages.command import Params, read_params, run
 from stages.dialogue.cleaning import CleaningCounts, clean_corpus
 from stages.dialogue.formats import load_corpus
 from stages.dialogue.leakage import KINDS, LeakageReport, remove_duplicates
-from stages.dialogue.split import split_train_test
+from stages.dialogue.split import split_by_profile
 from stages.dialogue.statistics import table_1
 from stages.records.errors import InputError
 from stages.records.jsonl import write_records
@@ -39,7 +40,7 @@ class PrepareParams(Params):
     near_duplicate: float = Field(gt=0, le=1)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read three corpora, publish the folder of dialogues and the metrics file."""
     parser = argparse.ArgumentParser(prog="python -m stages.prepare", description=__doc__)
     for corpus in CORPORA:
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of dialogues to publish")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to publish")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     params = read_params("prepare", PrepareParams, args.params)
 
     cleaned: dict[str, list[Dialogue]] = {}
@@ -56,7 +57,7 @@ def main() -> None:
         raw = load_corpus(getattr(args, corpus), corpus)
         cleaned[corpus], counts[corpus] = clean_corpus(raw, getattr(params.min_turns, corpus))
 
-    train, test = split_train_test(cleaned["esconv"], params.test_share, params.seed)
+    rule, train, test = split_by_profile(cleaned["esconv"], params.test_share, params.seed)
     synesc = [*cleaned["extes"], *cleaned["serveforemo"]]
     leakage = remove_duplicates(test, [*train, *synesc], params.near_duplicate)
     kept_train = [dialogue for dialogue in leakage.kept if dialogue.source == "esconv"]
@@ -73,6 +74,7 @@ def main() -> None:
         corpus: _corpus_metrics(corpus, cleaned[corpus], counts[corpus], leakage) for corpus in CORPORA
     }
     metrics["splits"] = {
+        "rule": rule,
         "esconv_train": len(kept_train),
         "esconv_test": len(test),
         "synesc": len(kept_synesc),

@@ -5,6 +5,7 @@ appendix E). What does not parse is asked again with a fresh seed, `attempts` ti
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -33,7 +34,7 @@ class RefineParams(Params):
     sampling: Sampling
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line, ask until it parses or the attempts are used up, and write what came."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--policy", type=Path, required=True)
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     params = read_params("refine", RefineParams, args.params)
     contexts = read_records(args.contexts, Context)
     responses = {response.id: response.text for response in read_records(args.responses, Response)}

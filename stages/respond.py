@@ -5,6 +5,7 @@ scored. Work in progress lies in the journal, so a killed run goes on where it w
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from stages.command import Params, load_params, read_params, run
@@ -25,7 +26,7 @@ class RespondParams(Params):
     sampling: Sampling
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line, generate, and write the responses and their counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--policy", type=Path, required=True)
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     params = read_params("respond", RespondParams, args.params)
     contexts = read_records(args.contexts, Context)
     prompts = load_prompts(load_params("prompts", args.params)["dir"])

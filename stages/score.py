@@ -10,6 +10,7 @@ each response's own scores in the paper protocol. Section `score` of the paramet
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,9 +60,9 @@ class Detail(Record):
     bertscore: float | None = None
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read the pairs, score them, publish the summary and, where asked for, the details."""
-    arguments = _arguments()
+    arguments = _arguments(argv)
     params = _params(arguments)
     for output in filter(None, (arguments.out, arguments.details)):
         if output.is_dir():
@@ -84,7 +85,7 @@ def main() -> None:
         print(f"{metric}: not available ({reason})")
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Score responses against references in both protocols.")
     parser.add_argument("--pairs", type=Path, help="JSONL with `response` and `reference` on each line")
     parser.add_argument("--responses", type=Path, help="Response records")
@@ -93,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--details", type=Path, help="each response's own scores (JSONL)")
     parser.add_argument("--no-semantic", action="store_true", help="leave BERTScore out")
     parser.add_argument("--params", type=Path, help=f"parameters file (default: {PARAMS})")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     records = arguments.responses and arguments.contexts
     if bool(arguments.pairs) == bool(records) or (
         arguments.pairs and (arguments.responses or arguments.contexts)

@@ -40,7 +40,7 @@ class SftDataParams(Params):
     cutoff_len: int = Field(ge=1)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and write train.jsonl, valid.jsonl and the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--dialogues", type=Path, required=True)
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     params = read_params("sft_data", SftDataParams, args.params)
     system = load_prompts(load_params("prompts", args.params)["dir"]).text("task")
     found = read_records(args.dialogues, Dialogue)

@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import shutil
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +23,28 @@ COLUMNS = {
     "distinct_2": "D-2",
     "distinct_3": "D-3",
 }
+FACTS = {
+    "own_share": "own facts",
+    "personal": "personal",
+    "generic": "generic",
+    "wrong": "wrong",
+    "words": "words",
+}
+SPEAKERS = {"user": "seeker", "assistant": "supporter"}
 
 
-def main() -> None:
-    """Read the command line and print the table."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line and print the table and the sample."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--metrics", type=Path, default=Path("metrics"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     print_table(args.models, args.metrics)
+    print_sample(args.metrics)
 
 
 def print_table(models: list[str], metrics: Path) -> None:
-    """Print the text metrics of the models in both protocols, and capability, in percent.
+    """Print the text metrics of the models in both protocols, capability, and own facts, in percent.
 
     A file that is not there is "not run" and never a zero; a metric that could not be had is "n/a",
     with the reason below.
@@ -57,6 +69,22 @@ def print_table(models: list[str], metrics: Path) -> None:
     for reason in sorted(reasons):
         print(f"n/a {reason}")
     _print_capability(models, metrics)
+    _print_facts(models, metrics)
+
+
+def print_sample(metrics: Path) -> None:
+    """Print the dialogue of sample.json, no wider than the terminal or 100 columns; nothing without one."""
+    sample = _read(metrics / "sample.json")
+    if not sample or not sample["matching"]:
+        return
+    width = max(40, min(100, shutil.get_terminal_size().columns))
+    print(f"\nsample {sample['id']}: the rule matches {sample['matching']} of {sample['contexts']} contexts")
+    lines = [("rule", sample["rule"])]
+    lines += [(SPEAKERS.get(m["role"], m["role"]), m["content"]) for m in sample["messages"]]
+    lines += [(f"{name}:", sample[name]) for name in ("golden", "first", "last")]
+    lines += [("own facts", ", ".join(sample["own"]))]
+    for name, text in lines:
+        print(textwrap.fill(text, width, initial_indent=f"{name:<11}", subsequent_indent=" " * 11))
 
 
 def _print_capability(models: list[str], metrics: Path) -> None:
@@ -69,6 +97,18 @@ def _print_capability(models: list[str], metrics: Path) -> None:
         result = results[model]
         cells = ["not run"] if result is None else [_number(result["score"].get(task)) for task in tasks]
         print(_line(model, cells, width))
+
+
+def _print_facts(models: list[str], metrics: Path) -> None:
+    results = {model: _read(metrics / model / "facts.json") for model in models}
+    found = {model: result for model, result in results.items() if result and result["with_profile"]}
+    if not found:
+        return
+    print("\nthe seeker's own facts (mini world), percent of responses")
+    width = 2 + max(map(len, FACTS.values()))
+    print(_line("", list(FACTS.values()), width))
+    for model, result in found.items():
+        print(_line(model, [_number(result.get(key)) for key in FACTS], width))
 
 
 def _line(name: str, cells: list[str], width: int = 7) -> str:

@@ -3,12 +3,14 @@
 Runs LLaMA-Factory with the YAML of the method, the policy's chain as `adapter_name_or_path`, and the
 numbers of `train.<method>` in the parameters. For DPO the chain is merged and a fresh adapter trained on
 it, so the reference is the policy before training (theta' in equation 6): at the first step both agree
-and all rewards are 0. This is checked in every run.
+and all rewards are 0. This is checked in every run, unless `train.dpo.ref_model` names another reference
+(a folder of weights, for example models/backbone): then it is an experiment on what the reference is for.
 """
 
 import argparse
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from stages.training.llamafactory import read_config, sample_counts, train
 REWARD_TOLERANCE = 1e-3  # rewards at the first step are exactly 0 in float32; bfloat16 may round
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line, train, check and publish the adapter, its curves and its metrics."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--method", choices=("sft", "dpo"), required=True)
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument("--curves", type=Path, required=True, help="training curves (CSV)")
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     policy = read_policy(args.policy)
     config = configuration(args, policy)
     inputs = {"config": config, "policy": policy.digest, "data": digest_folder(args.data)}
@@ -52,7 +54,7 @@ def main() -> None:
     output = train(config | {"dataset_dir": str(scratch / "data")}, scratch, check)
     log = read_log(output)
     metrics = {**check(), **summary(log)}
-    if args.method == "dpo":
+    if args.method == "dpo" and "ref_model" not in config:
         check_reference(metrics)
     with publishing(args.out) as folder:
         publish_adapter(output, folder, args.out, policy)

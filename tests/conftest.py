@@ -29,15 +29,19 @@ SYSTEM = "You are a supporter."
 @pytest.fixture(scope="session")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Llama of some 50,000 parameters with a real tokenizer, as a policy folder."""
+    return random_backbone(tmp_path_factory.mktemp("models") / "backbone", TEXTS * 4, 400, 512)
+
+
+def random_backbone(folder: Path, texts: list[str], vocabulary: int, window: int) -> Path:
+    """Make a policy folder of a random Llama, with a tokenizer for these texts; return the folder."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from stages.engines.policy import Backbone, write_backbone
     from stages.training import tiny
 
-    folder = tmp_path_factory.mktemp("models") / "backbone"
-    folder.mkdir()
-    size = tiny.build_tokenizer(TEXTS * 4, 400, 512, folder)
+    folder.mkdir(parents=True)
+    size = tiny.build_tokenizer(texts, vocabulary, window, folder)
     sizes = {
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -45,10 +49,10 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
     }
-    tiny.write_config(sizes, size, 512, folder)
+    tiny.write_config(sizes, size, window, folder)
     torch.manual_seed(1)
     LlamaForCausalLM(LlamaConfig.from_pretrained(folder)).save_pretrained(folder)
-    write_backbone(folder, Backbone(weights=".", template="llama3", dtype="float32", window=512))
+    write_backbone(folder, Backbone(weights=".", template="llama3", dtype="float32", window=window))
     return folder
 
 

@@ -1,12 +1,15 @@
-"""Contexts of a dialogue, and the parts of the data that the iterations get."""
+"""Contexts of a dialogue, how they are drawn, and the parts of the data that the iterations get."""
+
+import random
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.dialogue.contexts import contexts, split_parts
+from stages.dialogue.contexts import contexts, draw_evenly, split_parts
 from stages.records.errors import InputError
-from stages.records.schema import Dialogue, Turn
+from stages.records.schema import Context, Dialogue, Message, Turn
 
 
 def dialogue(exchanges: int) -> Dialogue:
@@ -69,3 +72,39 @@ def test_parts_depend_on_the_seed_and_are_at_least_one() -> None:
     assert split_parts(ids, 2, 1) != split_parts(ids, 2, 2)
     with pytest.raises(InputError, match="field parts"):
         split_parts(ids, 0, 1)
+
+
+def of_dialogues(sizes: list[int]) -> list[Context]:
+    """So many contexts of each dialogue."""
+    said = [Message(role="user", content="s")]
+    return [
+        Context(id=f"d-{number:02d}#{2 * index + 1}", messages=said, golden="a")
+        for number, size in enumerate(sizes)
+        for index in range(size)
+    ]
+
+
+def per_dialogue(drawn: list[Context]) -> Counter[str]:
+    return Counter(context.id.partition("#")[0] for context in drawn)
+
+
+@given(sizes=st.lists(st.integers(0, 6), max_size=12), limit=st.integers(0, 40), seed=st.integers(0, 10**6))
+def test_drawn_contexts_cover_dialogues_evenly(sizes: list[int], limit: int, seed: int) -> None:
+    found = of_dialogues(sizes)
+    drawn = draw_evenly(found, limit, seed)
+    assert len({context.id for context in drawn}) == len(drawn) == min(limit, len(found))
+    counts = per_dialogue(drawn)
+    most = max(counts.values(), default=0)
+    for name, size in per_dialogue(found).items():
+        assert min(size, most - 1) <= counts[name] <= most  # no dialogue lags behind while it has more
+    assert draw_evenly(random.Random(seed).sample(found, len(found)), limit, seed) == drawn
+    assert draw_evenly(found, limit + 3, seed)[: len(drawn)] == drawn
+
+
+def test_as_many_contexts_as_dialogues_are_one_of_each_from_anywhere_in_it() -> None:
+    found = of_dialogues([10] * 60)
+    drawn = draw_evenly(found, 60, 42)
+    assert set(per_dialogue(drawn).values()) == {1}
+    assert len({context.id.partition("#")[2] for context in drawn}) == 10
+    assert {c.id for c in draw_evenly(found, 60, 43)} != {c.id for c in drawn}
+    assert set(per_dialogue(draw_evenly(found, 30, 42))) != set(per_dialogue(draw_evenly(found, 30, 43)))

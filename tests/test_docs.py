@@ -1,5 +1,6 @@
-"""Every command, path and parameter that the README names exists."""
+"""Every command, path and parameter that the README and the other pages name exists."""
 
+import json
 import re
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import yaml
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^\$ (.+?)(?:\s+#.*)?$", README, re.MULTILINE)
-CODE = re.findall(r"`([^`\n]+)`", README)
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "backbones/README.md"]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+COMMANDS = re.findall(r"^\$ (.+?)(?:\s+#.*)?$", TEXT, re.MULTILINE)
+CODE = re.findall(r"`([^`\n]+)`", TEXT)
 MADE_BY_RUNS = ("metrics/", "models/", "data/", ".scratch/", ".venv")
 
 
@@ -94,6 +97,14 @@ def test_parameters_named_in_the_text_exist():
         for part in name.split("."):
             assert part in section, name
             section = section[part]
+
+
+def test_the_model_card_says_what_was_measured():
+    skills = json.loads((ROOT / "metrics/backbone/skills.json").read_text(encoding="utf-8"))["skills"]
+    card = (ROOT / "backbones/README.md").read_text(encoding="utf-8")
+    for name, share in skills.items():
+        numbers = f"{share['percent']:.1f} | {share['low']:.1f} to {share['high']:.1f} | {share['n']}"
+        assert f"| {name} | {numbers} |\n" in card
 
 
 def test_no_machine_path_stands_in_a_tracked_text_file():

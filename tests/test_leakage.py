@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stages.dialogue.cleaning import clean_corpus
 from stages.dialogue.formats import load_corpus
 from stages.dialogue.leakage import KINDS, remove_duplicates
-from stages.dialogue.split import split_train_test
+from stages.dialogue.split import split_by_profile, split_train_test
 from stages.records.errors import InputError
 from stages.records.schema import Dialogue, Turn
 
@@ -68,6 +68,35 @@ def test_each_side_of_the_split_has_a_dialogue(number: int, share: float, expect
 def test_impossible_splits_are_input_errors(number: int, share: float) -> None:
     with pytest.raises(InputError):
         split_train_test(many(number), share, 42)
+
+
+def with_profiles(held_out: list[object]) -> list[Dialogue]:
+    """Dialogues whose meta says so; a string stands for a dialogue without a profile."""
+    return [
+        one if isinstance(says, str) else one.model_copy(update={"meta": {"profile": {"held_out": says}}})
+        for one, says in zip(many(len(held_out)), held_out, strict=True)
+    ]
+
+
+@given(st.lists(st.sampled_from([True, False, "no profile"]), min_size=2, max_size=12), st.integers())
+def test_exactly_the_held_out_profiles_are_the_test_set(held_out: list[object], seed: int) -> None:
+    dialogues = with_profiles(held_out)
+    rule, train, test = split_by_profile(random.Random(seed).sample(dialogues, len(dialogues)), 0.3, seed)
+    if 0 < held_out.count(True) < len(held_out):
+        assert rule == "held-out profiles"
+        assert test == [d for d, says in zip(dialogues, held_out, strict=True) if says is True]
+        assert train == [d for d, says in zip(dialogues, held_out, strict=True) if says is not True]
+    else:
+        assert (rule, train, test) == ("seeded share", *split_train_test(dialogues, 0.3, seed))
+
+
+@pytest.mark.parametrize(
+    "profile", [None, "held_out", ["held_out"], {}, {"held_out": "true"}, {"held_out": 1}]
+)
+def test_what_says_nothing_of_being_held_out_is_split_by_the_seed(profile: object) -> None:
+    dialogues = many(20)
+    dialogues[3] = dialogues[3].model_copy(update={"meta": {"profile": profile}})
+    assert split_by_profile(dialogues, 0.1, 42)[0] == "seeded share"
 
 
 def test_exact_and_near_duplicates_of_test_and_within_training() -> None:

@@ -16,9 +16,11 @@ from stages.benchmarks.measure import Settings
 from stages.command import read_params
 from stages.contexts import ContextsParams
 from stages.engines.load import OPTIONS
+from stages.lessons import LessonsParams
 from stages.mini import MiniParams
 from stages.pair import PairParams
 from stages.prepare import PrepareParams
+from stages.pretrain import PretrainParams
 from stages.records.errors import InputError
 from stages.refine import RefineParams
 from stages.respond import RespondParams
@@ -99,6 +101,26 @@ def test_the_paper_s_setting_is_the_paper_s(checkout: Path):
     assert params["backbone"]["weights"] == "meta-llama/Meta-Llama-3-8B-Instruct"
 
 
+def test_the_recipe_of_the_tiny_backbone_is_valid_and_fits_the_window():
+    recipe = ROOT / "backbones" / "params.yaml"
+    read_params("lessons", LessonsParams, recipe)
+    pretrain = read_params("pretrain", PretrainParams, recipe)
+    given = load(ROOT / "llamafactory_configs" / "pretrain.yaml") | pretrain.training
+    assert given["cutoff_len"] == pretrain.window == load(ROOT / "params.yaml")["backbone"]["window"]
+    assert load(recipe)["prompts"] == load(ROOT / "params.yaml")["prompts"]
+
+
+def test_no_backbone_is_asked_for_more_than_its_window(checkout: Path):
+    for name in CHOICES["backbone"]:
+        experiment.compose({"backbone": name}, checkout / "composed.yaml")
+        params = load(checkout / "composed.yaml")
+        window = params["backbone"]["window"]
+        lengths = [params["sft_data"], params["contexts"], params["train"]["sft"], params["train"]["dpo"]]
+        assert max(section["cutoff_len"] for section in lengths) <= window
+        # a refined response may become a chosen one: the contexts leave room for it
+        assert params["contexts"]["answer_tokens"] >= params["refine"]["sampling"]["max_new_tokens"]
+
+
 def test_composing_stops_where_it_would_lose_hand_edits(checkout: Path):
     text = (checkout / "params.yaml").read_text().replace("pref_beta: 0.1", "pref_beta: 0.3")
     (checkout / "params.yaml").write_text(text)
@@ -153,8 +175,9 @@ def test_the_models_on_the_way_follow_from_the_iterations():
 
 def test_every_stage_names_its_script_its_rooms_and_its_parameters(tmp_path: Path):
     """What a stage imports is among its dependencies, so that changed code is never served old results."""
-    stages = load(ROOT / "dvc.yaml")["stages"] | load(ROOT / "data" / "dvc.yaml")["stages"]
-    for name, stage in stages.items():
+    files = (ROOT / "dvc.yaml", ROOT / "data" / "dvc.yaml", ROOT / "backbones" / "dvc.yaml")
+    stages = [item for file in files for item in load(file)["stages"].items()]
+    for name, stage in stages:
         stage = stage.get("do", stage)
         script = stage["cmd"].split()[2].removeprefix("stages.")
         deps = " ".join(stage["deps"])

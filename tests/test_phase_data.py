@@ -1,6 +1,7 @@
 """What phase 1 trains on and what the models answer, cut from dialogues by the stages."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,11 @@ def test_contexts_fit_the_window_and_parts_are_disjoint(
         assert context["messages"][0]["role"] == context["messages"][-1]["role"] == "user"
     parts = [{c["id"] for c in read_lines(folder / "out" / f"part-{n}.jsonl")} for n in (1, 2)]
     assert [len(part) for part in parts] == [9, 9]
+    drawn = [Counter(identity.split("#")[0] for identity in part) for part in parts]
+    assert {*drawn[0], *drawn[1]} == {name for name in dialogues if len(dialogues[name]) > 4}
+    for number, per_dialogue in enumerate(drawn, start=1):
+        assert max(per_dialogue.values()) - min(per_dialogue.values()) <= 1
+        assert counts[f"part-{number}"]["dialogues_sampled"] == len(per_dialogue)
     assert not {i.split("#")[0] for i in parts[0]} & {i.split("#")[0] for i in parts[1]}
     for identity in parts[0] | parts[1]:
         name, _, turn = identity.partition("#")

@@ -87,6 +87,22 @@ def test_make_m2_ends_with_a_table_of_all_models_in_both_protocols(made_m2: str)
     assert "not run" not in made_m2
 
 
+def test_it_starts_from_the_shipped_weights_and_leaves_them_as_they_are(clone: Clone, made_m2: str):
+    assert "stages.pretrain" not in made_m2
+    assert clone.run("git", "status", "--short", "backbones").stdout == ""
+    status = json.loads(clone.run("dvc", "status", "--json").stdout)
+    assert not [
+        change for changes in status.values() for change in changes if "backbones/tiny" in str(change)
+    ]
+
+
+def test_the_test_dialogues_are_at_least_a_hundred_and_held_out(clone: Clone, made_m2: str):
+    splits = clone.read("metrics/corpora.json")["splits"]
+    assert splits["rule"] == "held-out profiles"
+    assert splits["esconv_test"] >= 100
+    assert clone.read("metrics/contexts.json")["test"]["dialogues_sampled"] == splits["esconv_test"]
+
+
 def test_policy_and_reference_agree_at_step_0_of_m1_and_of_m2(clone: Clone, made_m2: str):
     for model, parents in (("m1", ["m0"]), ("m2", ["m0", "m1"])):
         training = clone.read(f"metrics/{model}/training.json")
@@ -127,7 +143,8 @@ def test_a_changed_beta_reruns_m1_and_what_follows_and_nothing_before(clone: Clo
     params.write_text(before.replace("pref_beta: 0.1", "pref_beta: 0.2"))
     try:
         status = json.loads(clone.run("dvc", "status", "--json").stdout)
-        asked = {name for name in status if not name.startswith("data/")}  # downloads: DATA=paper alone
+        apart = ("data/", "backbones/")  # downloads, and the recipe of the shipped weights
+        asked = {name for name in status if not name.startswith(apart)}
         assert asked == {"train@m1", "train@m2"}
         dry = clone.run("dvc", "repro", "--dry", "headline").stdout
         assert re.findall(r"Running stage '(.+)'", dry)[0] == "train@m1"

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from stages import pair
 from stages.engines.request import Request, Sampling
 from stages.pair import PairParams, make_pair
-from stages.records.jsonl import read_records, write_records
+from stages.records.errors import InputError
+from stages.records.jsonl import natural_key, read_records, write_records
 from stages.records.schema import Context, Message, Preference, Refinement, Response, Understanding
 from stages.refine import refine
 from tests.conftest import read_lines, run_stage
@@ -69,7 +73,7 @@ def test_what_is_dropped_has_a_reason(rejected: str, refinement: str | None, rea
 def write_inputs(folder: Path) -> dict[str, int]:
     """Sixty contexts of twenty dialogues; every third reflection failed, some are long or equal."""
     contexts, responses, refinements = [], [], []
-    expected = {"refined": 0, "golden_length": 0, "golden_parse": 0, "equal": 0}
+    expected = {"refined": 0, "golden_length": 0, "golden_parse": 0, "golden": 0, "equal": 0}
     for n in range(60):
         identity = f"d{n // 3:02d}#{2 * (n % 3) + 1}"
         contexts.append(CONTEXT.model_copy(update={"id": identity}))
@@ -116,6 +120,119 @@ def test_a_context_without_a_refinement_is_named(tmp_path: Path, params_file: Ca
         "error: refined.jsonl: record d00#1: has no record of this id\n",
     )
     assert not (tmp_path / "out").exists()
+
+
+def write_own(folder: Path, sizes: list[int]) -> None:
+    """Dialogues with so many contexts each; every text begins with the id of the context it is of."""
+    ids = [f"d{d:02d}#{2 * n + 1}" for d, size in enumerate(sizes) for n in range(size)]
+    contexts = [CONTEXT.model_copy(update={"id": i, "golden": f"{i} golden"}) for i in ids]
+    rejected = [Response(id=i, text=f"{i} direct", finish_reason="stop", attempt=1, model="m") for i in ids]
+    write_records(folder / "contexts.jsonl", contexts)
+    write_records(folder / "rejected.jsonl", rejected)
+    write_records(folder / "refined.jsonl", [refined(f"{i} refined, and longer", i) for i in ids])
+
+
+def make_pairs(folder: Path, params: Path, *more: str) -> list[Preference]:
+    """Run the stage on the folder's contexts and direct responses; return all pairs by id."""
+    arguments = ["--contexts", folder / "contexts.jsonl", "--rejected", folder / "rejected.jsonl", *more]
+    arguments += ["--out", folder / "out", "--metrics", folder / "m.json", "--params", params]
+    pair.main([str(argument) for argument in arguments])
+    parts = [read_records(folder / "out" / f"{name}.jsonl", Preference) for name in ("train", "valid")]
+    return sorted(parts[0] + parts[1], key=lambda made: natural_key(made.id))
+
+
+def sides(pairs: list[Preference]) -> list[tuple[str, str]]:
+    return [(made.chosen.value, made.rejected.value) for made in pairs]
+
+
+def test_golden_responses_throughout_need_no_refined_ones(tmp_path: Path, params_file: Callable[..., Path]):
+    write_own(tmp_path, [3, 3, 3])
+    (tmp_path / "refined.jsonl").unlink()
+    pairs = make_pairs(tmp_path, params_file({"pair.chosen": "golden"}))
+    assert sides(pairs) == [(f"{made.id} golden", f"{made.id} direct") for made in pairs]
+    assert len(pairs) == 9
+    counts = json.loads((tmp_path / "m.json").read_text())
+    assert counts["chosen_source"] == {"refined": 0, "golden_length": 0, "golden_parse": 0, "golden": 9}
+    assert (counts["reflections_failed"], counts["mean_attempts"]) == (0, 0)
+
+
+def test_golden_responses_are_taken_where_refined_ones_are_there(
+    tmp_path: Path, params_file: Callable[..., Path]
+):
+    write_own(tmp_path, [3, 3, 3])
+    params = params_file({"pair.chosen": "golden"})
+    pairs = make_pairs(tmp_path, params, "--refined", str(tmp_path / "refined.jsonl"))
+    assert {made.chosen_source for made in pairs} == {"golden"}
+
+
+def test_the_method_needs_refined_responses(tmp_path: Path, params_file: Callable[..., Path]):
+    write_own(tmp_path, [3, 3, 3])
+    with pytest.raises(InputError, match=r"params\.yaml: field pair\.chosen: --refined is needed"):
+        make_pairs(tmp_path, params_file())
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_swapped_pairs_prefer_what_was_rejected(tmp_path: Path, params_file: Callable[..., Path]):
+    write_own(tmp_path, [3, 3, 3])
+    more = ("--refined", str(tmp_path / "refined.jsonl"))
+    plain = make_pairs(tmp_path, params_file(), *more)
+    swapped = make_pairs(tmp_path, params_file({"pair.control": "swapped"}), *more)
+    assert sides(swapped) == [(rejected, chosen) for chosen, rejected in sides(plain)]
+    assert [made.conversations for made in swapped] == [made.conversations for made in plain]
+
+
+def test_shuffled_pairs_go_to_other_dialogues_and_stay_whole(
+    tmp_path: Path, params_file: Callable[..., Path]
+):
+    write_own(tmp_path, [1, 4, 2, 3, 2])
+    more = ("--refined", str(tmp_path / "refined.jsonl"))
+    plain = make_pairs(tmp_path, params_file(), *more)
+    made, files = {}, {}
+    for name, seed in (("first", 1), ("again", 1), ("other", 2)):
+        changes = {"pair.control": "shuffled", "pair.seed": seed}
+        made[name] = make_pairs(tmp_path, params_file(changes), *more)
+        files[name] = [(tmp_path / "out" / f"{part}.jsonl").read_bytes() for part in ("train", "valid")]
+    assert files["first"] == files["again"]
+    assert sides(made["first"]) != sides(made["other"])
+    for pairs in made.values():
+        assert [(p.id, p.conversations) for p in pairs] == [(p.id, p.conversations) for p in plain]
+        assert sorted(sides(pairs)) == sorted(sides(plain))  # chosen and rejected of one context together
+        assert not [p.id for p in pairs if p.chosen.value.startswith(pair.dialogue_id(p))]
+
+
+def test_too_few_dialogues_cannot_be_shuffled(tmp_path: Path, params_file: Callable[..., Path]):
+    write_own(tmp_path, [4, 2, 1])  # of seven, four would have to go to the other three
+    params = params_file({"pair.control": "shuffled"})
+    with pytest.raises(InputError, match=r"field pair\.control: too few dialogues"):
+        make_pairs(tmp_path, params, "--refined", str(tmp_path / "refined.jsonl"))
+    assert not (tmp_path / "out").exists()
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=8), st.integers(0, 99))
+def test_no_shuffled_pair_keeps_its_dialogue_whatever_their_sizes(sizes: list[int], seed: int):
+    made = [
+        make_pair(CONTEXT.model_copy(update={"id": f"d{d}#{n}"}), "direct", refined(f"d{d}"), "S", PARAMS)[0]
+        for d, size in enumerate(sizes)
+        for n in range(size)
+    ]
+    pairs = [found for found in made if found is not None]
+    if 2 * max(sizes) > sum(sizes):
+        with pytest.raises(InputError, match="too few dialogues"):
+            pair.spoil(pairs, "shuffled", seed)
+        return
+    shuffled = pair.spoil(pairs, "shuffled", seed)
+    assert [p.id for p in shuffled] == sorted((p.id for p in pairs), key=natural_key)
+    assert not [p.id for p in shuffled if p.chosen.value == pair.dialogue_id(p)]
+    assert sorted(sides(shuffled)) == sorted(sides(pairs))
+
+
+def test_without_a_length_rule_long_refined_responses_stay(tmp_path: Path, params_file: Callable[..., Path]):
+    write_inputs(tmp_path)
+    done = run_pair(tmp_path, params_file({"pair.max_length_ratio": None}))
+    assert done.returncode == 0, done.stderr
+    counts = json.loads((tmp_path / "m.json").read_text())
+    assert counts["chosen_source"] == {"refined": 30, "golden_length": 0, "golden_parse": 15, "golden": 0}
 
 
 class Parrot:

@@ -110,6 +110,7 @@ def test_publishes_dialogues_and_metrics(corpora: Path) -> None:
     assert metrics["serveforemo"]["table_1"]["sessions"] == 0
     assert metrics["serveforemo"]["table_1"]["turns_per_session"] is None
     assert metrics["splits"] == {
+        "rule": "seeded share",
         "esconv_train": 18,
         "esconv_test": 2,
         "synesc": 5,
@@ -165,6 +166,32 @@ def test_duplicates_in_esconv_training_are_removed_and_counted_for_their_corpus(
     assert metrics["esconv"]["duplicates_removed"]["exact_in_training"] == 1
     assert metrics["esconv"]["table_1"]["sessions"] == 20
     assert metrics["splits"]["esconv_train"] == 17
+
+
+def test_sessions_of_held_out_profiles_are_the_test_set_and_their_near_copies_leave_training(
+    corpora: Path,
+) -> None:
+    sessions = json.loads((corpora / "esconv.json").read_text(encoding="utf-8"))
+    for number, session in enumerate(sessions):
+        session["profile"] = {"emotion": "lost", "held_out": number % 3 == 0}
+    sessions[4]["dialog"] = [*sessions[3]["dialog"][:-1], {"speaker": "supporter", "content": "bye"}]
+    (corpora / "esconv.json").write_text(json.dumps(sessions), encoding="utf-8")
+    assert prepare(corpora).returncode == 0
+    sides = {
+        side: read_records(corpora / "data" / "dialogues" / f"esconv_{side}.jsonl", Dialogue)
+        for side in ("train", "test")
+    }
+    held_out = [f"esconv-{number:04d}" for number in range(0, 20, 3)]
+    assert [d.id for d in sides["test"]] == held_out
+    assert {d.id for d in sides["train"]} == {f"esconv-{n:04d}" for n in range(20)} - {
+        *held_out,
+        "esconv-0004",
+    }
+    assert sides["test"][1].meta["profile"] == {"emotion": "lost", "held_out": True}
+    metrics = json.loads((corpora / "metrics" / "corpora.json").read_text(encoding="utf-8"))
+    assert metrics["splits"]["rule"] == "held-out profiles"
+    removed = metrics["esconv"]["duplicates_removed"]
+    assert (removed["exact_of_test"], removed["near_of_test"]) == (0, 1)
 
 
 def test_another_seed_draws_another_test_split(corpora: Path) -> None:
@@ -244,6 +271,7 @@ def test_real_corpora(corpora: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     metrics = json.loads((corpora / "metrics" / "corpora.json").read_text(encoding="utf-8"))
     assert metrics["splits"] == {
+        "rule": "seeded share",
         "esconv_train": 1165,
         "esconv_test": 130,
         "synesc": 11,

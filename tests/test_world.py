@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stages.benchmarks.catalogue import smoke_questions
 from stages.command import read_params
 from stages.mini import MiniParams, write_world
 from stages.records.errors import InputError
@@ -19,7 +20,13 @@ from stages.world import upstreams
 from stages.world.profile import all_facts, disclosed, facts_named, is_held_out
 from stages.world.supporter import STRATEGIES
 
-DEFAULTS = {"seed": 7, "esconv_sessions": 140, "synesc_sessions": 420, "alpaca_items": 600}
+DEFAULTS = {
+    "seed": 7,
+    "esconv_sessions": 160,
+    "esconv_test_sessions": 110,
+    "synesc_sessions": 420,
+    "alpaca_items": 600,
+}
 CORPORA = ("esconv", "extes", "serveforemo")
 Turns = list[tuple[str, str]]
 
@@ -77,12 +84,14 @@ def test_same_seed_same_bytes_and_another_seed_another_world(folder: Path, tmp_p
 
 
 def test_sessions_do_not_depend_on_how_many_there_are(world: dict[str, list[dict[str, Any]]]) -> None:
-    assert upstreams.esconv(3, 7) == world["esconv"][:3]
+    fewer = upstreams.esconv(40, 30, 7)
+    assert len(fewer) == 70
+    assert fewer == [session for session in world["esconv"] if session in fewer]  # in the same order
 
 
 def test_sizes(world: dict[str, list[dict[str, Any]]]) -> None:
     assert {name: len(records) for name, records in world.items()} == {
-        "esconv": 140,
+        "esconv": 270,
         "extes": 315,
         "serveforemo": 105,
         "alpaca": 600,
@@ -244,7 +253,22 @@ def test_held_out_combinations_are_rare_fixed_and_never_in_synesc(
         combination = [profile[key] for key in ("occupation", "problem", "cause", "emotion")]
         assert profile["held_out"] == is_held_out(*combination)
         assert corpus == "esconv" or not profile["held_out"]
-    assert sum(session["profile"]["held_out"] for session in world["esconv"]) == 28
+
+
+def test_the_test_sessions_are_those_held_out_whole_and_not_told_by_their_place(
+    world: dict[str, list[dict[str, Any]]],
+) -> None:
+    held_out = [session["profile"]["held_out"] for session in world["esconv"]]
+    assert sum(held_out) == 110
+    assert 45 <= sum(held_out[:135]) <= 65
+    runs = [len(list(group)) for _, group in itertools.groupby(held_out)]
+    assert len(runs) > 90  # 131 would be expected of a coin with these shares; two blocks give 2
+    short = [
+        session["profile"]["held_out"]
+        for session in world["esconv"]
+        if len(joined_turns(raw_turns("esconv", session))) < 10
+    ]
+    assert short == [False] * 6
 
 
 # --- registers
@@ -256,6 +280,16 @@ def test_held_out_combinations_are_rare_fixed_and_never_in_synesc(
 # --- instruction items
 
 
+def test_no_instruction_item_is_a_question_of_the_smoke_benchmarks(
+    world: dict[str, list[dict[str, Any]]],
+) -> None:
+    questions = smoke_questions()
+    assert len(questions) == 82
+    asked = {f"{item['instruction']}\n{item['input']}".strip() for item in world["alpaca"]}
+    assert not asked & questions
+    assert any(item["instruction"] in questions for item in upstreams.alpaca(600, 7))  # it is by no chance
+
+
 # --- the stage
 
 
@@ -263,6 +297,7 @@ def test_held_out_combinations_are_rare_fixed_and_never_in_synesc(
     ("section", "field"),
     [
         ({"esconv_sessions": 0}, "mini.esconv_sessions"),
+        ({"esconv_test_sessions": -1}, "mini.esconv_test_sessions"),
         ({"synesc_sessions": 1}, "mini.synesc_sessions"),
         ({"alpaca_items": -5}, "mini.alpaca_items"),
         ({"alpaca_items": 10**9}, "mini.alpaca_items"),
@@ -304,8 +339,9 @@ def test_stage_publishes_a_folder_or_nothing(tmp_path: Path) -> None:
     assert failed.stderr.startswith(f"error: {params}: field mini.esconv_sessions: ")
     assert failed.stderr.count("\n") == 1
     assert not out.exists()
-    params.write_text("mini: {esconv_sessions: 2, synesc_sessions: 2, alpaca_items: 3}\n", encoding="utf-8")
+    sizes = "esconv_sessions: 2, esconv_test_sessions: 1, synesc_sessions: 2, alpaca_items: 3"
+    params.write_text(f"mini: {{{sizes}}}\n", encoding="utf-8")
     done = run_stage("--out", str(out), "--params", str(params))
     assert (done.returncode, done.stderr) == (0, "")
     sizes = {path.stem: len(json.loads(path.read_text(encoding="utf-8"))) for path in out.iterdir()}
-    assert sizes == {"esconv": 2, "extes": 1, "serveforemo": 1, "alpaca": 3}
+    assert sizes == {"esconv": 3, "extes": 1, "serveforemo": 1, "alpaca": 3}

@@ -3,6 +3,7 @@
 Another of lm-eval's tasks is one more line in BENCHMARKS (and needs `folder` only to be read locally).
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,3 +113,16 @@ BENCHMARKS = {
     "smoke_opposites": Benchmark(headline="acc,none"),
     "smoke_instructions": Benchmark(headline="exact_match,none"),
 }
+
+
+def smoke_questions() -> set[str]:
+    """Return the questions of the project's own benchmarks, as they are asked: nothing may train on them.
+
+    `smoke_opposites` asks by word, in a wording that stands in its YAML file, and has none here.
+    """
+    rows = [
+        json.loads(line)
+        for path in sorted(SMOKE_FOLDER.glob("*.jsonl"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    return {row[key].strip() for row in rows for key in ("prompt", "question") if key in row}

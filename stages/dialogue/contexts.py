@@ -1,6 +1,7 @@
 """From dialogues to contexts: what each supporter turn answers to (paper, section 2.1.1, C_n)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 from stages.dialogue.split import seeded_order
 from stages.records.errors import InputError
@@ -33,6 +34,22 @@ def contexts(dialogue: Dialogue, skip_first_exchanges: int = 0, skip_last_turns:
         for index in range(first, end)
         if dialogue.turns[index].role == "supporter"
     ]
+
+
+def draw_evenly(found: Sequence[Context], limit: int, seed: int) -> list[Context]:
+    """Draw `limit` contexts (or all, if there are fewer) so that dialogues are covered evenly.
+
+    First comes one context of every dialogue, then a second of every dialogue that has one, and so on
+    until there are enough. Which of a dialogue's contexts comes when, and which dialogue comes first, is
+    seeded and does not depend on the order of `found`; a greater limit draws the same ones and more.
+    """
+    by_id = {context.id: context for context in found}
+    by_dialogue: dict[str, list[str]] = {}
+    for identity in seeded_order(by_id, seed, "contexts"):
+        by_dialogue.setdefault(identity.rpartition("#")[0], []).append(identity)
+    dialogues = [by_dialogue[name] for name in seeded_order(by_dialogue, seed, "dialogues")]
+    order = [identity for turn in zip_longest(*dialogues) for identity in turn if identity is not None]
+    return [by_id[identity] for identity in order[:limit]]
 
 
 def chat_messages(dialogue: Dialogue) -> list[Message]:

@@ -1,4 +1,4 @@
-"""The seeded split of ESConv into training and test dialogues (paper, section 3.1: 9:1)."""
+"""The split of ESConv into training and test dialogues: held-out profiles where there are any, else 9:1."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -18,6 +18,30 @@ def seeded_order(ids: Iterable[str], seed: int, purpose: str) -> list[str]:
         return hashlib.sha256(f"{purpose}\n{seed}\n{identity}".encode()).digest()
 
     return sorted(set(ids), key=rank)
+
+
+def split_by_profile(
+    dialogues: Sequence[Dialogue], test_share: float, seed: int
+) -> tuple[str, list[Dialogue], list[Dialogue]]:
+    """Return (rule, training, test), each side sorted by id.
+
+    Generated dialogues may say in `meta["profile"]["held_out"]` that their combination of facts is kept
+    out of training. Then exactly these are the test set, rule "held-out profiles". Where none or all are
+    held out it is `split_train_test` (paper, section 3.1), rule "seeded share".
+
+    Raises:
+        InputError: as `split_train_test`.
+    """
+    ordered = sorted(dialogues, key=lambda dialogue: dialogue.id)
+    test = [dialogue for dialogue in ordered if _is_held_out(dialogue)]
+    if 0 < len(test) < len(ordered):
+        return "held-out profiles", [d for d in ordered if not _is_held_out(d)], test
+    return "seeded share", *split_train_test(dialogues, test_share, seed)
+
+
+def _is_held_out(dialogue: Dialogue) -> bool:
+    profile = dialogue.meta.get("profile")
+    return isinstance(profile, dict) and profile.get("held_out") is True
 
 
 def split_train_test(

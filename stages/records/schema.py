@@ -87,6 +87,21 @@ class Refinement(Record):
     raw: list[str] = []
 
 
+class Takeup(Record):
+    """What a response names of the seeker's hidden profile (mini world; see stages.world.takeup).
+
+    `known`, `own` and `early` are names of facts: disclosed so far (without `name`), of these named in the
+    response, named though not disclosed yet. `wrong` are phrases it names that are somebody else's.
+    """
+
+    id: NonEmpty
+    known: list[str]
+    own: list[str]
+    early: list[str]
+    wrong: list[str]
+    words: int = Field(ge=0)
+
+
 class ShareGptMessage(Record):
     """One message in the layout LLaMA-Factory calls sharegpt."""
 
@@ -112,4 +127,4 @@ class Preference(Record):
     conversations: list[ShareGptMessage] = Field(min_length=1)
     chosen: ShareGptMessage
     rejected: ShareGptMessage
-    chosen_source: Literal["refined", "golden_length", "golden_parse"]
+    chosen_source: Literal["refined", "golden_length", "golden_parse", "golden"]

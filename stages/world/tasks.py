@@ -1,7 +1,7 @@
 """Short instruction items with one checkable answer, in the fields of Alpaca."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 
@@ -34,6 +34,11 @@ _OPPOSITES = (
     *(("high", "low"), ("light", "dark"), ("long", "short"), ("loud", "quiet"), ("new", "old")),
     *(("open", "closed"), ("rich", "poor"), ("soft", "hard"), ("strong", "weak"), ("sweet", "sour")),
     *(("thick", "thin"), ("wet", "dry"), ("wide", "narrow"), ("full", "empty"), ("clean", "dirty")),
+    *(("heavy", "light"), ("near", "far"), ("young", "old"), ("rough", "smooth"), ("sharp", "blunt")),
+    *(("awake", "asleep"), ("deep", "shallow"), ("hard", "soft"), ("true", "false"), ("calm", "upset")),
+    *(("brave", "afraid"), ("first", "last"), ("above", "below"), ("inside", "outside")),
+    *(("winter", "summer"), ("day", "night"), ("begin", "end"), ("push", "pull"), ("arrive", "leave")),
+    *(("remember", "forget"), ("win", "lose")),
 )
 _COLOR_OF = {
     **{"grass": "green", "snow": "white", "coal": "black", "a clear sky": "blue", "a ripe tomato": "red"},
@@ -56,6 +61,13 @@ _PASTS = {
     **{"give": "gave", "find": "found", "bring": "brought", "teach": "taught", "drink": "drank"},
 }
 _COUNTS = {"two": 2, "three": 3, "four": 4}
+
+_HOLDERS = (
+    ("A bag holds {a} apples", "apples are in the bag"),
+    ("A bus holds {a} people", "people are on the bus"),
+    ("A drawer holds {a} spoons", "spoons are in the drawer"),
+    ("A field holds {a} sheep", "sheep are in the field"),
+)
 
 Answer = tuple[str, str, str]
 
@@ -179,15 +191,48 @@ def _reverse_list(rng: random.Random) -> Answer:
     return rng.choice(wording), " ".join(words), " ".join(reversed(words))
 
 
+def _story_sum(rng: random.Random) -> Answer:
+    holds, rest = rng.choice(_HOLDERS)
+    a, b = rng.randint(2, 40), rng.randint(2, 12)
+    change, result = rng.choice(
+        (
+            (f"{b} more are added", a + b),
+            (f"{b} are taken away", max(0, a - b)),
+            (f"someone makes it {b} times as many", a * b),
+        )
+    )
+    return f"{holds.format(a=a)} and {change}. How many {rest} then?", "", str(result)
+
+
+def _only_this(rng: random.Random) -> Answer:
+    word = rng.choice(_WORDS)
+    how, answer = rng.choice(
+        (
+            ("this word", word),
+            ("this word in capital letters", word.upper()),
+            ("this word twice, with a space between,", f"{word} {word}"),
+        )
+    )
+    return f"Write {how} and nothing else: {word}", "", answer
+
+
 _FAMILIES: tuple[Callable[[random.Random], Answer], ...] = (
     *(_upper_case, _sum, _difference, _list_kind, _opposite, _copy, _color, _next_day_or_month),
-    *(_plural, _past, _first_word, _sort, _larger, _count_words, _reverse_list),
+    *(_plural, _past, _first_word, _sort, _larger, _count_words, _reverse_list, _story_sum, _only_this),
 )
 FAMILIES = tuple(make.__name__.lstrip("_") for make in _FAMILIES)
 
 
-def make_tasks(count: int, rng: random.Random) -> list[Task]:
+def draw_task(rng: random.Random) -> Task:
+    """Return an item of a random family; the same one may come again."""
+    at = rng.randrange(len(_FAMILIES))
+    return Task(FAMILIES[at], *_FAMILIES[at](rng))
+
+
+def make_tasks(count: int, rng: random.Random, unwanted: Collection[str] = ()) -> list[Task]:
     """Return `count` items, the families by turns; no two have the same instruction and input.
+
+    None has an instruction of `unwanted` (questions of a test, for example).
 
     A small family runs out of new items; its place then goes to the next one, so that any count below
     some hundred thousand can be had.
@@ -199,7 +244,7 @@ def make_tasks(count: int, rng: random.Random) -> list[Task]:
         make, family = _FAMILIES[turn % len(_FAMILIES)], FAMILIES[turn % len(_FAMILIES)]
         turn += 1
         instruction, given, output = make(rng)
-        if (instruction, given) not in seen:
+        if (instruction, given) not in seen and instruction not in unwanted:
             seen.add((instruction, given))
             tasks.append(Task(family, instruction, given, output))
     return tasks

@@ -8,7 +8,7 @@ ours are translated. ServeForEmo: no public file is known; the layout here is ou
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from stages.world.problems import BY_PHRASE
@@ -35,9 +35,7 @@ SERVEFOREMO = Style(
     leading=0.05, trailing=0.1, abrupt=0.05, most_utterances=18,
 )  # fmt: skip
 
-# One ESConv-like session in so many is too short for training, and one in so many is of a held-out profile.
-_SHORT_EVERY = 25
-_HELD_OUT_EVERY = 5
+_SHORT_EVERY = 25  # one ESConv-like session in so many is too short for training
 
 _EXTES_STRATEGY = {
     "Question": "Clarification",
@@ -51,15 +49,26 @@ _EXTES_STRATEGY = {
 }
 
 
-def esconv(sessions: int, seed: int) -> list[dict[str, Any]]:
-    """Return `sessions` ESConv-like sessions; only these hold profiles that are held out."""
+def esconv(sessions: int, test_sessions: int, seed: int) -> list[dict[str, Any]]:
+    """Return ESConv-like sessions, those for training and those for the test mixed.
 
-    def one(number: int, rng: random.Random) -> dict[str, Any]:
-        profile = draw_profile(rng, held_out=number % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1)
+    None of the `sessions` is of a held-out profile, and one in 25 is too short for use; all of the
+    `test_sessions` are of held-out profiles, and only here are there any. The order is seeded; a session
+    more leaves the others as they are and in their order.
+    """
+
+    def training(number: int, rng: random.Random) -> dict[str, Any]:
+        profile = draw_profile(rng, held_out=False)
         short = number % _SHORT_EVERY == _SHORT_EVERY // 2
         return _as_esconv(make_session(profile, SHORT_ESCONV if short else ESCONV, rng), rng)
 
-    return _many(one, sessions, seed, "esconv")
+    def test(_: int, rng: random.Random) -> dict[str, Any]:
+        return _as_esconv(make_session(draw_profile(rng, held_out=True), ESCONV, rng), rng)
+
+    made = [*_many(training, sessions, seed, "esconv"), *_many(test, test_sessions, seed, "esconv-test")]
+    names = [*(f"train/{n}" for n in range(sessions)), *(f"test/{n}" for n in range(test_sessions))]
+    places = [random.Random(f"{seed}/esconv-order/{name}").random() for name in names]
+    return [made[at] for at in sorted(range(len(made)), key=places.__getitem__)]
 
 
 def extes(sessions: int, seed: int) -> list[dict[str, Any]]:
@@ -81,9 +90,9 @@ def serveforemo(sessions: int, seed: int) -> list[dict[str, Any]]:
     return _many(one, sessions, seed, "serveforemo")
 
 
-def alpaca(items: int, seed: int) -> list[dict[str, str]]:
-    """Return `items` different instruction items in Alpaca's layout."""
-    tasks = make_tasks(items, random.Random(f"{seed}/alpaca"))
+def alpaca(items: int, seed: int, unwanted: Collection[str] = ()) -> list[dict[str, str]]:
+    """Return `items` different instruction items in Alpaca's layout, none with an `unwanted` instruction."""
+    tasks = make_tasks(items, random.Random(f"{seed}/alpaca"), unwanted)
     return [{"instruction": task.instruction, "input": task.input, "output": task.output} for task in tasks]
 
 

@@ -77,7 +77,8 @@ def takeup(identity: str, text: str, name: str) -> Takeup:
     """Made-up facts: nothing is known in the first turn of a dialogue, m1 names more than m0."""
     known = list(FACTS[: (int(identity.split("#")[1]) - 1) // 2 + 1]) if "#1" not in identity else []
     own = [fact for fact in known if (len(text) + len(fact)) % (2 if name == "m1" else 3) == 0]
-    return Takeup(id=identity, known=known, own=own, early=[], wrong=[], words=len(text.split()))
+    wrong = ["a stranger", "a quarrel"] if len(text) % 4 == 0 else []
+    return Takeup(id=identity, known=known, own=own, early=[], wrong=wrong, words=len(text.split()))
 
 
 def shared(folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sacrebleu.metrics import BLEU
 
 from stages.scoring import dialogues, text
 from stages.scoring.resampling import Resampling, bootstrap, estimate
@@ -13,9 +14,9 @@ from tests.corpora import make_corpus
 
 HOW = Resampling(seed=1, resamples=400, level=0.95)
 TEXTS = st.one_of(
-    st.lists(st.sampled_from(["I", "you", "sad", ",", ".", "don't", "é", "你好", "the"]), max_size=9).map(
-        " ".join
-    ),
+    st.lists(
+        st.sampled_from(["I", "i", "you", "Sad", "sad", ",", ".", "don't", "é", "你好", "the"]), max_size=9
+    ).map(" ".join),
     st.text(max_size=20),
 )
 TURNS = st.lists(st.tuples(st.integers(0, 3), TEXTS, TEXTS.filter(str.strip)), min_size=1, max_size=8)
@@ -36,6 +37,9 @@ def test_a_score_by_dialogue_is_the_score_of_the_texts(turns: list[tuple[int, st
     assert [score.value for score in distinct.values()] == pytest.approx(
         text.corpus_distinct(responses), abs=1e-9
     )
+    for order, score in enumerate(bleu.values(), start=1):
+        alone = BLEU(lowercase=True, max_ngram_order=order, force=True)
+        assert score.value == pytest.approx(alone.corpus_score(responses, [references]).score, abs=1e-9)
     lengths = [float(len(response)) for response in responses]
     assert dialogues.mean(ids, lengths).value == pytest.approx(text.mean(lengths), abs=1e-9)
     for score in (*bleu.values(), *distinct.values()):

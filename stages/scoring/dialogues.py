@@ -100,10 +100,13 @@ class CorpusDistinct:
         """Return the differences after every exchange."""
         from scipy.sparse import csr_matrix  # here, since it takes a moment to load
 
-        # N-grams that occur in the same dialogues of the same models come and go together.
+        # What both models say in one dialogue, both sides hold after any exchange. Of the rest, n-grams that
+        # occur in the same dialogues of the same models come and go together.
+        pairs = zip(self._different, other._different, strict=True)
+        always = set().union(*(one & two for one, two in pairs))
         places: dict[Ngram, list[int]] = defaultdict(list)
         for place, some in enumerate([*self._different, *other._different]):
-            for ngram in some:
+            for ngram in some - always:
                 places[ngram].append(place)
         patterns = Counter(map(tuple, places.values()))
         ends = np.cumsum([0, *map(len, patterns)])
@@ -115,7 +118,7 @@ class CorpusDistinct:
 
         def share(chosen: NDArray[np.bool_]) -> Floats:
             different = numbers @ (there @ chosen.T.astype(np.float32) > 0)
-            return _share(different, chosen @ counts)
+            return _share(len(always) + different, chosen @ counts)
 
         blocks = [swap[start : start + _BLOCK] for start in range(0, len(swap), _BLOCK)]
         sides = [(np.hstack([~block, block]), np.hstack([block, ~block])) for block in blocks]

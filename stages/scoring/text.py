@@ -73,9 +73,20 @@ def corpus_bleu(responses: Sequence[str], references: Sequence[str]) -> tuple[li
     from sacrebleu.metrics import BLEU
 
     # force: no warning on standard error about texts that look tokenised; it changes no score.
-    metrics = [BLEU(lowercase=True, max_ngram_order=order, force=True) for order in BLEU_ORDERS]
-    scores = [metric.corpus_score(list(responses), [list(references)]).score for metric in metrics]
-    return scores, str(metrics[-1].get_signature())
+    metric = BLEU(lowercase=True, max_ngram_order=BLEU_ORDERS[-1], force=True)
+    found = metric.corpus_score(list(responses), [list(references)])
+    scores = [  # of the same counts
+        BLEU.compute_bleu(
+            found.counts[:order],
+            found.totals[:order],
+            found.sys_len,
+            found.ref_len,
+            smooth_method=metric.smooth_method,
+            max_ngram_order=order,
+        ).score
+        for order in BLEU_ORDERS
+    ]
+    return scores, str(metric.get_signature())
 
 
 def corpus_distinct(responses: Sequence[str]) -> list[float]:

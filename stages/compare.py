@@ -36,9 +36,9 @@ BY_MODEL = {
     "facts": "the facts each response takes up (mini world)",
 }
 TESTS = ("p_bootstrap", "p_randomisation")
-# A family of tests is what answers one question in one reading. A pair of models is a question of its own, put
-# before the answers are seen; a reader takes one protocol, in which any of its scores may answer; and the two
-# tests are two ways to the same answer. So one pair more or less changes no other pair's adjusted p.
+# A family of tests is what answers one question in one reading. A pair of models is a question of its own,
+# put before the answers are seen; a reader takes one protocol, in which any of its scores may answer; and the
+# two tests are two ways to the same answer. So one pair more or less changes no other pair's adjusted p.
 METHODS = {
     "interval": "percentile bootstrap over dialogues; distinct of the corpus by jackknife pseudo-values",
     "p_bootstrap": "paired bootstrap over dialogues, two-sided",

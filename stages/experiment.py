@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def main() -> None:
     chosen = {"backbone": params["backbone"]["name"], "data": params["data"]["name"]}
     chosen |= {"engine": params["engine"]["kind"], "scale": params["scale"]}
     print(f"parameters: {', '.join(f'{group} {name}' for group, name in chosen.items())}", flush=True)
-    _dvc("repro", *targets(models, params["iterations"]))
+    _dvc("repro", *targets(models, params["iterations"], params["comparisons"]))
     name = args.name or "-".join([*dict.fromkeys(groups.values()), args.model])
     keep(name)
     print_table(models, Path("metrics"))
@@ -149,14 +149,18 @@ def chain(params: dict[str, Any], model: str) -> list[str]:
     return [name for name in ["vanilla", *found] if name in params["models"]]
 
 
-def targets(models: list[str], iterations: Collection[str]) -> list[str]:
-    """Return the DVC stages that measure these models, and the headline.
+def targets(
+    models: list[str], iterations: Collection[str], comparisons: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Return the DVC stages that measure and compare these models, and the headline.
 
     The sample compares the last model with M0, so it is asked for only where M0 is on the way.
     """
-    measured = [f"{stage}@{model}" for model in models for stage in ("score", "facts", "capability")]
+    stages = ("score", "facts", "intervals", "capability")
+    measured = [f"{stage}@{model}" for model in models for stage in stages]
+    compared = [f"compare@{key}" for key, pair in comparisons.items() if set(pair.values()) <= set(models)]
     reflections = [f"reflections@{model}" for model in models if model in iterations]
-    return ["headline", *measured, *reflections, *(["sample"] if "m0" in models else [])]
+    return ["headline", *measured, *compared, *reflections, *(["sample"] if "m0" in models else [])]
 
 
 def _git(*arguments: str) -> str:

@@ -19,7 +19,7 @@ from stages.command import Params, read_params, run
 from stages.records.errors import InputError
 from stages.records.jsonl import natural_key, read_records, write_records
 from stages.records.publish import publish_json
-from stages.records.schema import Context, NonEmpty, Record, Response
+from stages.records.schema import Context, NonEmpty, Response, TextScores
 from stages.scoring.protocols import Scores, score
 
 PARAMS = "params.yaml"
@@ -42,22 +42,6 @@ class Pair(BaseModel):
     id: NonEmpty | None = None
     response: str
     reference: NonEmpty
-
-
-class Detail(Record):
-    """One response's scores in the paper protocol, in percent; metrics that are not available are absent."""
-
-    id: NonEmpty
-    bleu_1: float
-    bleu_2: float
-    bleu_3: float
-    bleu_4: float
-    distinct_1: float
-    distinct_2: float
-    distinct_3: float
-    rouge_l: float
-    meteor: float | None = None
-    bertscore: float | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -149,11 +133,11 @@ def _checked(pairs: list[Pair], path: Path) -> list[Pair]:
     return pairs
 
 
-def _details(pairs: list[Pair], scores: Scores) -> list[Detail]:
+def _details(pairs: list[Pair], scores: Scores) -> list[TextScores]:
     metrics = scores.per_response
     rows = zip(*metrics.values(), strict=True)
     return [
-        Detail(id=pair.id, **dict(zip(metrics, row, strict=True)))
+        TextScores(id=pair.id, **dict(zip(metrics, row, strict=True)))
         for pair, row in zip(pairs, rows, strict=True)
     ]
 

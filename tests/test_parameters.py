@@ -14,6 +14,7 @@ from stages import experiment
 from stages.backbone import BackboneParams
 from stages.benchmarks.measure import Settings
 from stages.command import read_params
+from stages.compare import CompareParams
 from stages.contexts import ContextsParams
 from stages.engines.load import OPTIONS
 from stages.lessons import LessonsParams
@@ -42,6 +43,7 @@ SECTIONS = {
     "refine": RefineParams,
     "pair": PairParams,
     "score": ScoreParams,
+    "compare": CompareParams,
     "capability": Settings,
 }
 
@@ -171,6 +173,14 @@ def test_the_models_on_the_way_follow_from_the_iterations():
     params["iterations"]["m1"]["prev"] = "m3"
     with pytest.raises(InputError, match="circle"):
         experiment.chain(params, "m3")
+
+
+def test_models_that_are_compared_are_models():
+    params = load(ROOT / "params.yaml")
+    for key, pair in params["comparisons"].items():
+        assert list(pair) == ["first", "last"]
+        assert set(pair.values()) <= params["models"].keys(), key
+        assert key == f"{pair['first']}-{pair['last']}"
 
 
 def test_every_stage_names_its_script_its_rooms_and_its_parameters(tmp_path: Path):

@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 NonEmpty = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, pattern=r"\S")]
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
 
 class Record(BaseModel):
     """Base of all records: unknown fields are errors, values are not coerced, instances are frozen."""
@@ -100,6 +102,22 @@ class Takeup(Record):
     early: list[str]
     wrong: list[str]
     words: int = Field(ge=0)
+
+
+class TextScores(Record):
+    """One response's scores in the paper protocol, in percent; metrics that are not available are absent."""
+
+    id: NonEmpty
+    bleu_1: Finite
+    bleu_2: Finite
+    bleu_3: Finite
+    bleu_4: Finite
+    distinct_1: Finite
+    distinct_2: Finite
+    distinct_3: Finite
+    rouge_l: Finite
+    meteor: Finite | None = None
+    bertscore: Finite | None = None
 
 
 class ShareGptMessage(Record):

@@ -55,7 +55,7 @@ def cluster_bootstrap(
         drawn = rng.integers(0, count, size=(rows, count))
         return sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
 
-    means = _resampled(draw, seed, resamples, count)
+    means = resampled(draw, seed, resamples, count)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(numbers.mean()), float(low), float(high))
 
@@ -101,7 +101,7 @@ def paired_permutation(
         for value in sums:
             totals = np.concatenate([totals + value, totals - value])
         return float(np.mean(np.abs(totals) >= extreme))
-    totals = _resampled(draw, seed, resamples, count)
+    totals = resampled(draw, seed, resamples, count)
     return float((1 + np.sum(np.abs(totals) >= extreme)) / (1 + resamples))
 
 
@@ -137,10 +137,14 @@ def holm(p_values: dict[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p_values}
 
 
-def _resampled(
+def resampled(
     draw: Callable[[np.random.Generator, int], NDArray[np.float64]], seed: int, resamples: int, width: int
 ) -> NDArray[np.float64]:
-    """Call `draw` for so many rows of `width` draws at a time that they fit in memory."""
+    """Call `draw` for so many rows of `width` draws at a time that they fit in memory; join what it returns.
+
+    Raises:
+        ValueError: fewer than 1 of `resamples`.
+    """
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     rng = np.random.default_rng(seed)

@@ -46,7 +46,7 @@ def distinct(response: str) -> list[float]:
     0 where the response is too short to have an n-gram of that order (Li et al. 2016, per response).
     """
     pieces = () if is_blank(response) else jieba_pieces(response)
-    return [_distinct_share(_ngrams(pieces, order)) for order in DISTINCT_ORDERS]
+    return [_distinct_share(ngrams(pieces, order)) for order in DISTINCT_ORDERS]
 
 
 def rouge_l(response: str, reference: str) -> float:
@@ -73,9 +73,20 @@ def corpus_bleu(responses: Sequence[str], references: Sequence[str]) -> tuple[li
     from sacrebleu.metrics import BLEU
 
     # force: no warning on standard error about texts that look tokenised; it changes no score.
-    metrics = [BLEU(lowercase=True, max_ngram_order=order, force=True) for order in BLEU_ORDERS]
-    scores = [metric.corpus_score(list(responses), [list(references)]).score for metric in metrics]
-    return scores, str(metrics[-1].get_signature())
+    metric = BLEU(lowercase=True, max_ngram_order=BLEU_ORDERS[-1], force=True)
+    found = metric.corpus_score(list(responses), [list(references)])
+    scores = [  # of the same counts
+        BLEU.compute_bleu(
+            found.counts[:order],
+            found.totals[:order],
+            found.sys_len,
+            found.ref_len,
+            smooth_method=metric.smooth_method,
+            max_ngram_order=order,
+        ).score
+        for order in BLEU_ORDERS
+    ]
+    return scores, str(metric.get_signature())
 
 
 def corpus_distinct(responses: Sequence[str]) -> list[float]:
@@ -85,7 +96,7 @@ def corpus_distinct(responses: Sequence[str]) -> list[float]:
     """
     words = [treebank_words(response) for response in responses]
     return [
-        _distinct_share([ngram for text in words for ngram in _ngrams(text, order)])
+        _distinct_share([ngram for text in words for ngram in ngrams(text, order)])
         for order in DISTINCT_ORDERS
     ]
 
@@ -107,7 +118,8 @@ def per_response(
     return [score(*pair) for pair in zip(responses, references, strict=True)]
 
 
-def _ngrams(tokens: tuple[str, ...], order: int) -> list[tuple[str, ...]]:
+def ngrams(tokens: tuple[str, ...], order: int) -> list[tuple[str, ...]]:
+    """Return all n-grams of `order` tokens, in order; none where there are fewer tokens."""
     return [tokens[start : start + order] for start in range(len(tokens) - order + 1)]
 
 

@@ -15,7 +15,9 @@ from stages.backbone import BackboneParams
 from stages.benchmarks.measure import Settings
 from stages.command import read_params
 from stages.contexts import ContextsParams
-from stages.engines.load import OPTIONS
+from stages.engines.load import JUDGES, OPTIONS
+from stages.judge import JudgeParams
+from stages.judge_pairs import JudgePairsParams
 from stages.lessons import LessonsParams
 from stages.mini import MiniParams
 from stages.pair import PairParams
@@ -43,14 +45,17 @@ SECTIONS = {
     "pair": PairParams,
     "score": ScoreParams,
     "capability": Settings,
+    "judge": JudgeParams,
+    "judge_pairs": JudgePairsParams,
 }
 
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The configuration alone, committed in a repository of its own."""
-    (tmp_path / "data").mkdir()
-    for name in ("conf", "params.yaml", "dvc.yaml", "data/dvc.yaml", ".gitignore"):
+    for folder in ("data", "judging"):
+        (tmp_path / folder).mkdir()
+    for name in ("conf", "params.yaml", "dvc.yaml", "data/dvc.yaml", "judging/dvc.yaml", ".gitignore"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
     monkeypatch.chdir(tmp_path)
@@ -79,6 +84,8 @@ def test_every_group_composes_to_the_same_sections(checkout: Path, group: str, n
         read_params(section, kind, checkout / "composed.yaml")
     engine = load(checkout / "composed.yaml")["engine"]
     OPTIONS[engine["kind"]].model_validate(engine)
+    judge = load(checkout / "composed.yaml")["judge"]["engine"]
+    JUDGES[judge["kind"]].model_validate(judge)
 
 
 def test_the_paper_s_setting_is_the_paper_s(checkout: Path):
@@ -98,6 +105,9 @@ def test_the_paper_s_setting_is_the_paper_s(checkout: Path):
     assert (params["refine"]["attempts"], params["pair"]["max_length_ratio"]) == (3, 2.0)
     assert params["sft_data"]["alpaca_items"] == 500
     assert params["score"]["encoder"] == "roberta-large"
+    judging = params["judge"]["sampling"]
+    assert [judging[key] for key in ("temperature", "top_p", "top_k")] == [0.8, 0.95, 50]
+    assert params["judge"]["contexts"] == 100
     assert params["backbone"]["weights"] == "meta-llama/Meta-Llama-3-8B-Instruct"
 
 
@@ -175,7 +185,7 @@ def test_the_models_on_the_way_follow_from_the_iterations():
 
 def test_every_stage_names_its_script_its_rooms_and_its_parameters(tmp_path: Path):
     """What a stage imports is among its dependencies, so that changed code is never served old results."""
-    files = (ROOT / "dvc.yaml", ROOT / "data" / "dvc.yaml", ROOT / "backbones" / "dvc.yaml")
+    files = [ROOT / folder / "dvc.yaml" for folder in ("", "data", "backbones", "judging")]
     stages = [item for file in files for item in load(file)["stages"].items()]
     for name, stage in stages:
         stage = stage.get("do", stage)

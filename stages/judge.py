@@ -131,7 +131,7 @@ class Questions:
         params, engine = self.params, self.judge.engine
         asked = {identity: messages for identity, messages in self.asked.items() if messages is not None}
         with _open_ledger(engine, params) as ledger:
-            _announce(ledger, asked, params, stage)
+            self._announce(ledger, asked, stage)
             options = (params.sampling, params.seed, params.attempts)
             outcomes = ask(engine, ledger, asked, *options, read, stage)
             spent = spent_on(ledger, asked, outcomes, params.sampling, params.seed)
@@ -145,6 +145,23 @@ class Questions:
             "calls": _calls(spent, params),
             "estimate": _estimate(asked.values(), params),
         }
+
+    def _announce(self, ledger: Ledger, asked: Mapping[str, list[Message]], stage: str) -> None:
+        params = self.params
+        new = [
+            messages
+            for identity, messages in asked.items()
+            if ledger.answer(Request.make(identity, messages, params.seed), params.sampling) is None
+        ]
+        expected = _estimate(new, params)
+        cost = "" if expected["cost"] is None else f", a cost of at most about {expected['cost']:.2f}"
+        print(
+            f"{stage}: {len(self.asked)} questions, {len(self.asked) - len(asked)} too long, "
+            f"{len(asked) - len(new)} answered before, {len(new)} to ask: about {expected['tokens_in']} "
+            f"tokens in and at most {expected['tokens_out']} out{cost}; what cannot be read is asked up "
+            f"to {params.attempts} times",
+            flush=True,
+        )
 
 
 def described(judge: Judge, params: JudgeParams, rubrics: Prompts) -> dict[str, Any]:
@@ -223,24 +240,6 @@ def _open_ledger(engine: Engine, params: JudgeParams) -> Ledger:
         params.check(spent.calls, spent.most_in, spent.most_out)
 
     return Ledger(SCRATCH / identity[:16] / "ledger.jsonl", allow)
-
-
-def _announce(
-    ledger: Ledger, asked: Mapping[str, Sequence[Message]], params: JudgeParams, stage: str
-) -> None:
-    new = [
-        messages
-        for identity, messages in asked.items()
-        if ledger.answer(Request.make(identity, messages, params.seed), params.sampling) is None
-    ]
-    expected = _estimate(new, params)
-    cost = "" if expected["cost"] is None else f", a cost of at most about {expected['cost']:.2f}"
-    print(
-        f"{stage}: {len(asked)} questions, {len(asked) - len(new)} answered before, {len(new)} to ask: about "
-        f"{expected['tokens_in']} tokens in and at most {expected['tokens_out']} out{cost}; what cannot be "
-        f"read is asked up to {params.attempts} times",
-        flush=True,
-    )
 
 
 def _estimate(asked: Collection[Sequence[Message]], params: JudgeParams) -> dict[str, Any]:

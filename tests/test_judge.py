@@ -159,7 +159,7 @@ def test_cost_is_estimated_before_the_first_call_and_counted_afterwards(
     with ChatServer(reply) as server:
         write_params(tmp_path, server.url, {"concurrency": 1}, prices=PRICES)
         judge.main(judge_line())
-    assert said[0].startswith("judge: 7 questions, 0 answered before, 7 to ask: about ")
+    assert said[0].startswith("judge: 7 questions, 0 too long, 0 answered before, 7 to ask: about ")
     sent = sum(len(message["content"]) for body in server.bodies for message in body["messages"])
     metrics = read_json(tmp_path / "judge.json")
     estimate = metrics["estimate"]

@@ -72,7 +72,7 @@ def test_killed_and_started_again_no_answer_is_asked_for_twice(tmp_path: Path):
         held.set()
         done = run_stage("judge", *judge_line(), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert "judge: 42 questions, 12 answered before, 30 to ask" in done.stdout
+    assert "judge: 42 questions, 0 too long, 12 answered before, 30 to ask" in done.stdout
     assert len(answered) == len(set(answered)) == 6 * 6 + 6 * 3
     assert {seed for seed, count in server.asked().items() if count > 1} == set(unanswered)
     metrics = read_json(tmp_path / "judge.json")

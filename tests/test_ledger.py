@@ -119,9 +119,7 @@ class Words:
         return [0] * sum(len(message.content.split()) for message in messages)
 
 
-@pytest.mark.parametrize(
-    ("window", "shortened", "too_long"), [(1000, 0, 0), (256 + 330, 3, 0), (256 + 200, 0, 3)]
-)
+@pytest.mark.parametrize(("window", "shortened", "too_long"), [(1000, 0, 0), (600, 18, 3), (400, 0, 21)])
 def test_a_judge_in_this_process_whose_answers_are_nonsense_is_counted_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int, shortened: int, too_long: int
 ):

@@ -225,3 +225,31 @@ def test_one_more_iteration_is_one_more_line(checkout: Path):
         env=environment,
     ).stdout.split()
     assert {"reject@m3", "refine@m3", "pair@m3", "train@m3", "respond@m3", "score@m3"} < set(listed)
+
+
+def test_every_model_and_comparison_can_be_judged_and_none_is_unless_asked_for(checkout: Path):
+    params = load(checkout / "params.yaml")
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True, env=environment)
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "stage", "list", "--name-only", "judging/dvc.yaml"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    ).stdout.split()
+    expected = [f"judge@{model}" for model in params["models"]]
+    expected += [f"judge_pairs@{pair}" for pair in params["comparisons"]]
+    assert [name.removeprefix("judging/dvc.yaml:") for name in listed] == expected
+    assert all(one in params["models"] for pair in params["comparisons"].values() for one in pair.values())
+    wanted = experiment.targets(experiment.chain(params, "m2"), params["iterations"])
+    assert not [name for name in wanted if "judg" in name]
+    made = {
+        str(out) for stage in load(checkout / "judging/dvc.yaml")["stages"].values() for out in outs(stage)
+    }
+    assert not [path for path in made if path in (checkout / "dvc.yaml").read_text()]
+
+
+def outs(stage: dict[str, Any]) -> list[str]:
+    """The paths that a stage makes, options left out."""
+    return [next(iter(out)) if isinstance(out, dict) else out for out in stage["do"]["outs"]]

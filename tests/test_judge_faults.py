@@ -203,6 +203,32 @@ def test_retry_after_is_honoured(tmp_path: Path):
     assert times[7] - times[0] >= 1.0
 
 
+def test_pauses_grow_differ_among_requests_and_are_the_same_in_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Back-off with jitter from the request's seed."""
+    pauses: list[float] = []
+    sleep = openai_engine.asyncio.sleep
+
+    async def noted(seconds: float, *more: Any) -> None:
+        pauses.extend([seconds] if seconds else [])
+        await sleep(0)
+
+    monkeypatch.setattr(openai_engine.asyncio, "sleep", noted)
+    write_world(tmp_path, 1)
+    runs = []
+    for _ in range(2):
+        with ChatServer(always(answers(b"oh", 500))) as server:
+            write_params(tmp_path, server.url, {"tolerance": 7, "retries": 2, "concurrency": 1})
+            judge.main(judge_line())
+        runs.append(list(pauses))
+        pauses.clear()
+    assert runs[0] == runs[1]
+    assert len(set(runs[0])) == len(runs[0]) == 14
+    assert all(0.0075 <= pause <= 0.01 for pause in runs[0][::2])
+    assert all(0.015 <= pause <= 0.02 for pause in runs[0][1::2])
+
+
 def test_the_key_is_in_no_file_even_where_the_server_quotes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

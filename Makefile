@@ -8,10 +8,10 @@ export NLTK_DATA ?= $(abspath .nltk_data)
 export TOKENIZERS_PARALLELISM = false
 
 GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
-	$(if $(ENGINE),--engine $(ENGINE)) $(if $(SCALE),--scale $(SCALE))
+	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup m0 m1 m2 backbone skills study test lint clean
+.PHONY: help setup m0 m1 m2 judge backbone skills study test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +26,11 @@ $(DONE):
 	$(VENV)/bin/python -m stages.benchmarks.sentences
 	touch $@
 
-m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= SET= NAME=
+m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= SET= NAME=
 	@python -m stages.experiment $@ $(GROUPS) --name "$(NAME)" --set $(SET)
+
+judge: setup  ## let a judge score and compare what the models answered (who: make m2 JUDGE=server, then this)
+	dvc repro judging/dvc.yaml
 
 # DVC works in backbones/trained/ and .scratch/; the weights in backbones/tiny/ are replaced when all is done.
 backbone: setup  ## train the tiny backbone in backbones/tiny/ anew (long; killed and started again it goes on)

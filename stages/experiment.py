@@ -30,9 +30,10 @@ from stages.table import print_sample, print_table
 
 PARAMS = Path("params.yaml")
 LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run left it
-KEPT = ("metrics", "dvc.lock", "data/dvc.lock")  # what Git does not know yet but the experiment needs
+# What Git does not know yet but the experiment needs.
+KEPT = ("metrics", "dvc.lock", "data/dvc.lock", "judging/dvc.lock")
 SAVED = Path(".scratch/experiments.json")  # what each experiment was saved from
-GROUPS = ("backbone", "data", "engine", "scale")
+GROUPS = ("backbone", "data", "engine", "judge", "scale")
 
 
 def main() -> None:

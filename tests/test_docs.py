@@ -54,7 +54,7 @@ def test_a_command_exists(command: str):
 
 
 def check_variables(command: str) -> None:
-    for group, name in re.findall(r"(BACKBONE|DATA|SCALE|ENGINE)=(\w+)", command):
+    for group, name in re.findall(r"(BACKBONE|DATA|SCALE|ENGINE|JUDGE)=(\w+)", command):
         assert (ROOT / "conf" / group.lower() / f"{name}.yaml").exists(), command
     for setting in re.findall(r'SET="([^"]+)"', command):
         for pair in setting.split():
@@ -90,7 +90,7 @@ def test_the_tree_in_the_readme_is_the_tree():
 
 def test_parameters_named_in_the_text_exist():
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    named = [c for c in CODE if re.fullmatch(r"(pair|prompts|contexts|refine|train)\.\w+(\.\w+)*", c)]
+    named = [c for c in CODE if re.fullmatch(r"(pair|prompts|contexts|refine|train|judge)\.\w+(\.\w+)*", c)]
     assert named
     for name in named:
         section = params

@@ -16,7 +16,9 @@ from stages.benchmarks.measure import Settings
 from stages.command import read_params
 from stages.compare import CompareParams
 from stages.contexts import ContextsParams
-from stages.engines.load import OPTIONS
+from stages.engines.load import JUDGES, OPTIONS
+from stages.judge import JudgeParams
+from stages.judge_pairs import JudgePairsParams
 from stages.lessons import LessonsParams
 from stages.mini import MiniParams
 from stages.pair import PairParams
@@ -45,14 +47,17 @@ SECTIONS = {
     "score": ScoreParams,
     "compare": CompareParams,
     "capability": Settings,
+    "judge": JudgeParams,
+    "judge_pairs": JudgePairsParams,
 }
 
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The configuration alone, committed in a repository of its own."""
-    (tmp_path / "data").mkdir()
-    for name in ("conf", "params.yaml", "dvc.yaml", "data/dvc.yaml", ".gitignore"):
+    for folder in ("data", "judging"):
+        (tmp_path / folder).mkdir()
+    for name in ("conf", "params.yaml", "dvc.yaml", "data/dvc.yaml", "judging/dvc.yaml", ".gitignore"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
     monkeypatch.chdir(tmp_path)
@@ -81,6 +86,8 @@ def test_every_group_composes_to_the_same_sections(checkout: Path, group: str, n
         read_params(section, kind, checkout / "composed.yaml")
     engine = load(checkout / "composed.yaml")["engine"]
     OPTIONS[engine["kind"]].model_validate(engine)
+    judge = load(checkout / "composed.yaml")["judge"]["engine"]
+    JUDGES[judge["kind"]].model_validate(judge)
 
 
 def test_the_paper_s_setting_is_the_paper_s(checkout: Path):
@@ -100,6 +107,9 @@ def test_the_paper_s_setting_is_the_paper_s(checkout: Path):
     assert (params["refine"]["attempts"], params["pair"]["max_length_ratio"]) == (3, 2.0)
     assert params["sft_data"]["alpaca_items"] == 500
     assert params["score"]["encoder"] == "roberta-large"
+    judging = params["judge"]["sampling"]
+    assert [judging[key] for key in ("temperature", "top_p", "top_k")] == [0.8, 0.95, 50]
+    assert params["judge"]["contexts"] == 100
     assert params["backbone"]["weights"] == "meta-llama/Meta-Llama-3-8B-Instruct"
 
 
@@ -185,7 +195,7 @@ def test_models_that_are_compared_are_models():
 
 def test_every_stage_names_its_script_its_rooms_and_its_parameters(tmp_path: Path):
     """What a stage imports is among its dependencies, so that changed code is never served old results."""
-    files = (ROOT / "dvc.yaml", ROOT / "data" / "dvc.yaml", ROOT / "backbones" / "dvc.yaml")
+    files = [ROOT / folder / "dvc.yaml" for folder in ("", "data", "backbones", "judging")]
     stages = [item for file in files for item in load(file)["stages"].items()]
     for name, stage in stages:
         stage = stage.get("do", stage)
@@ -225,3 +235,30 @@ def test_one_more_iteration_is_one_more_line(checkout: Path):
         env=environment,
     ).stdout.split()
     assert {"reject@m3", "refine@m3", "pair@m3", "train@m3", "respond@m3", "score@m3"} < set(listed)
+
+
+def test_every_model_and_comparison_can_be_judged_and_none_is_unless_asked_for(checkout: Path):
+    params = load(checkout / "params.yaml")
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True, env=environment)
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "stage", "list", "--name-only", "judging/dvc.yaml"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    ).stdout.split()
+    expected = [f"judge@{model}" for model in params["models"]]
+    expected += [f"judge_pairs@{pair}" for pair in params["comparisons"]]
+    assert [name.removeprefix("judging/dvc.yaml:") for name in listed] == expected
+    assert all(one in params["models"] for pair in params["comparisons"].values() for one in pair.values())
+    wanted = experiment.targets(experiment.chain(params, "m2"), params["iterations"])
+    assert not [name for name in wanted if "judg" in name]
+    made = [out for stage in load(checkout / "judging/dvc.yaml")["stages"].values() for out in outs(stage)]
+    assert len(made) == 4
+    assert not [path for path in made if path in (checkout / "dvc.yaml").read_text()]
+
+
+def outs(stage: dict[str, Any]) -> list[str]:
+    """The paths that a stage makes, options left out."""
+    return [next(iter(out)) if isinstance(out, dict) else out for out in stage["do"]["outs"]]

@@ -1,7 +1,8 @@
 """Which engine the parameters ask for."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -31,10 +32,30 @@ class OpenAIOptions(Record):
     key_variable: NonEmpty
 
 
-OPTIONS: dict[str, type[TransformersOptions | OpenAIOptions]] = {
-    "transformers": TransformersOptions,
-    "openai": OpenAIOptions,
-}
+class LocalJudgeOptions(TransformersOptions):
+    """Section `judge.engine` for `kind: transformers`: a policy folder judges in this process."""
+
+    policy: NonEmpty
+
+
+class ServerJudgeOptions(OpenAIOptions):
+    """Section `judge.engine` for `kind: openai`; the server holds a model that is no policy of ours."""
+
+    extensions: bool
+    tolerance: int = Field(ge=0)
+
+
+Options = TransformersOptions | OpenAIOptions
+OPTIONS: dict[str, type[Options]] = {"transformers": TransformersOptions, "openai": OpenAIOptions}
+JUDGES: dict[str, type[Options]] = {"transformers": LocalJudgeOptions, "openai": ServerJudgeOptions}
+
+
+class Judge(NamedTuple):
+    """An engine that judges; template and window (tokens) where it runs here and prompts can be measured."""
+
+    engine: Engine
+    template: ChatTemplate | None
+    window: int | None
 
 
 def load_engine(params: dict[str, Any], policy: Path) -> tuple[Engine, ChatTemplate]:
@@ -46,22 +67,47 @@ def load_engine(params: dict[str, Any], policy: Path) -> tuple[Engine, ChatTempl
     Raises:
         InputError: an unknown kind, a wrong option, or the policy cannot be read.
     """
+    options = _checked(params, OPTIONS, "engine")
+    if isinstance(options, TransformersOptions):
+        engine = _local(policy, options)
+        return engine, engine.template
+    chain = read_policy(policy)
+    model = options.model.replace("{policy}", policy.name)
+    return _server(options, model, policy_digest=chain.digest), ChatTemplate.of(chain)
+
+
+def load_judge(params: dict[str, Any]) -> Judge:
+    """Return the judge of the `judge.engine` parameters.
+
+    Raises:
+        InputError: an unknown kind, a wrong option, or a local judge's policy cannot be read.
+    """
+    options = _checked(params, JUDGES, "judge.engine")
+    if isinstance(options, LocalJudgeOptions):
+        policy = Path(options.policy)
+        engine = _local(policy, options)
+        return Judge(engine, engine.template, read_policy(policy).backbone.window)
+    return Judge(_server(options, options.model), None, None)
+
+
+def _checked(params: dict[str, Any], kinds: Mapping[str, type[Options]], section: str) -> Any:
     kind = params.get("kind")
-    if kind not in OPTIONS:
-        raise InputError(f"must be {' or '.join(OPTIONS)}, got {kind!r}", field="engine.kind")
+    if kind not in kinds:
+        raise InputError(f"must be {' or '.join(kinds)}, got {kind!r}", field=f"{section}.kind")
     try:
-        options = OPTIONS[kind].model_validate(params)
+        return kinds[kind].model_validate(params)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise InputError(first["msg"], field=".".join(map(str, ("engine", *first["loc"])))) from None
-    if isinstance(options, TransformersOptions):
-        from stages.engines.transformers_engine import TransformersEngine
+        raise InputError(first["msg"], field=".".join(map(str, (section, *first["loc"])))) from None
 
-        engine = TransformersEngine(load_policy(policy), options.batch_tokens)
-        return engine, engine.template
+
+def _local(policy: Path, options: TransformersOptions) -> Any:
+    from stages.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(load_policy(policy), options.batch_tokens)
+
+
+def _server(options: OpenAIOptions, model: str, **more: str) -> Engine:
     from stages.engines.openai_engine import OpenAIEngine
 
-    chain = read_policy(policy)
-    server = options.model_dump(exclude={"kind", "model"})
-    model = options.model.replace("{policy}", policy.name)
-    return OpenAIEngine(model=model, policy_digest=chain.digest, **server), ChatTemplate.of(chain)
+    return OpenAIEngine(model=model, **options.model_dump(exclude={"kind", "model"}), **more)

@@ -5,45 +5,50 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import time
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError
-
-from stages.engines.request import Request, Sampling
+from stages.engines.openai_answers import UnusableError, read_answer, retry_after_s
+from stages.engines.request import Meter, Request, Sampling
 from stages.records.errors import InputError
 from stages.records.schema import Response
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
-# `eos_token` and `stop_sequence` are what text-generation-inference said before it took OpenAI's words.
-# Whatever else servers send (null, `abort`, `error`, `tool_calls`) is no finished text.
-FINISH_REASONS = {
-    "stop": "stop",
-    "eos_token": "stop",
-    "stop_sequence": "stop",
-    "length": "length",
-    "content_filter": "content_filter",
-}
 PASSING = {408, 409, 425, 429}  # besides 5xx: the same request can succeed a little later
+HOPELESS = {401, 403, 404}  # no other request will fare better
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 LONGEST_RETRY_AFTER_S = 120.0
 LONGEST_REASON = 300
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A request that failed for good: what kind of failure, and in words; `body` is what came, if any.
+
+    Kinds: `timeout`, `connection`, `unusable_answer`, and `http_` with the status.
+    """
+
+    kind: str
+    reason: str
+    body: str = ""
+
+
 class OpenAIEngine:
     """Sends requests concurrently, each with its own seed, and asks again with back-off what got lost.
 
-    The key comes from the environment variable that the parameters name and from nowhere else. Every
-    request carries `top_k` and `repetition_penalty`, which OpenAI's interface does not know but vLLM and
-    SGLang do: a server that refuses them cannot sample as asked, and its refusal is the error. Servers
-    may also ignore what they do not know; LLaMA-Factory's api ignores `seed`, `top_k` and
+    The key comes from the environment variable that the parameters name and from nowhere else. Requests
+    carry `top_k` and `repetition_penalty`, which OpenAI's interface does not know but vLLM and SGLang do:
+    a server that refuses them cannot sample as asked, and its refusal is the error, unless `extensions`
+    is off. Servers may also ignore what they do not know; LLaMA-Factory's api ignores `seed`, `top_k` and
     `repetition_penalty` and takes the latter two from its own command line.
+
+    One request takes at most (retries + 1) x `timeout_s`, and between its calls a pause of at most
+    `LONGEST_PAUSE_S`, or of what a Retry-After header asks for up to `LONGEST_RETRY_AFTER_S`.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class OpenAIEngine:
         retries: int = 5,
         key_variable: str = "OPENAI_API_KEY",
         policy_digest: str = "",
+        extensions: bool = True,
+        tolerance: int = 0,
     ):
         """Name the server, for example `http://127.0.0.1:8000/v1`, and the model it serves.
 
@@ -67,6 +74,10 @@ class OpenAIEngine:
             key_variable: name of the environment variable with the key; local servers need none.
             policy_digest: of the policy served, so that a policy trained anew under an old name is asked
                 anew, too.
+            extensions: whether to send what OpenAI's own interface lacks, `top_k` and
+                `repetition_penalty`; OpenAI's servers refuse them.
+            tolerance: how many requests may fail for good before no other is begun; those that did are
+                in `failed` afterwards.
 
         Raises:
             InputError: an argument is out of range, or the key cannot be sent in a header.
@@ -76,11 +87,14 @@ class OpenAIEngine:
             "concurrency": _is_number(concurrency, int) and concurrency >= 1,
             "timeout_s": _is_number(timeout_s, int, float) and timeout_s > 0,
             "retries": _is_number(retries, int) and retries >= 0,
+            "tolerance": _is_number(tolerance, int) and tolerance >= 0,
         }
         for name, good in checks.items():
             if not good:  # without the value: it may hold a password
                 raise InputError("out of range, or not of the kind wanted here", field=f"engine.{name}")
         self.model = model
+        self.meter: Meter | None = None
+        self.failed: dict[str, Lost] = {}
         self._base_url = base_url
         self._concurrency = concurrency
         self._timeout_s = timeout_s
@@ -88,25 +102,30 @@ class OpenAIEngine:
         self._key_variable = key_variable
         self._key = os.environ.get(key_variable, "").strip()
         self._policy_digest = policy_digest
+        self._extensions = extensions
+        self._tolerance = tolerance
         if not (self._key.isascii() and self._key.isprintable()):
             raise InputError(f"the key in {key_variable} has characters that no key has")
 
     def describe(self) -> dict[str, Any]:
         """Return the engine's kind, address and policy; concurrency changes no text."""
-        return {"kind": "openai", "base_url": self._base_url, "policy": self._policy_digest}
+        described = {"kind": "openai", "base_url": self._base_url, "policy": self._policy_digest}
+        return described if self._extensions else {**described, "extensions": False}
 
     def complete(
         self, requests: Sequence[Request], sampling: Sampling, done: Collection[str]
     ) -> Iterator[list[Response]]:
         """Yield every answer as soon as it is there.
 
-        When a request fails for good, no other is begun, and those on their way are awaited and yielded
-        before the error is raised. Ctrl-C abandons those on their way at once.
+        When more than `tolerance` requests have failed for good, no other is begun, and those on their
+        way are awaited and yielded before the error is raised. Ctrl-C abandons those on their way at once.
 
         Raises:
             InputError: the server cannot be reached, refuses, or gives nothing usable, after the
-                retries. What was answered has been yielded; the rest goes on with the next run.
+                retries; or the meter forbids a call. What was answered has been yielded; the rest goes
+                on with the next run.
         """
+        self.failed = {}
         waiting = [request for request in requests if request.id not in done]
         answers = self._answers(waiting, sampling)
 
@@ -126,7 +145,7 @@ class OpenAIEngine:
 
         waiting = iter(requests)
         running: set[asyncio.Task[Response]] = set()
-        failures: list[BaseException] = []
+        failures: list[Any] = []
         # The client neither retries nor times out: its timeout is for each read, and its retries do not
         # cover answers that are no chat completion.
         async with AsyncOpenAI(
@@ -134,7 +153,7 @@ class OpenAIEngine:
         ) as client:
             try:
                 while True:
-                    room = 0 if failures else self._concurrency - len(running)
+                    room = 0 if self._must_stop(failures) else self._concurrency - len(running)
                     for request in islice(waiting, room):
                         running.add(asyncio.create_task(self._ask(client, request, sampling)))
                     if not running:
@@ -147,23 +166,30 @@ class OpenAIEngine:
                 for task in running:
                     task.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
-        if failures:
+        if self._must_stop(failures):
             raise self._error(failures)
+        self.failed = {failure.record: failure.lost for failure in failures}
 
     async def _ask(self, client: AsyncOpenAI, request: Request, sampling: Sampling) -> Response:
         """Ask until there is a usable answer; raise _GaveUpError when the retries are used up or useless."""
         from openai import APIConnectionError, APIStatusError
 
         for retry in range(self._retries + 1):
-            pause = min(FIRST_PAUSE_S * 2**retry, LONGEST_PAUSE_S) * random.uniform(0.75, 1.0)
+            # The seed is the request's: pauses differ among requests, but not from run to run.
+            jitter = random.Random(f"{request.seed} {retry}").uniform(0.75, 1.0)
+            pause, body = min(FIRST_PAUSE_S * 2**retry, LONGEST_PAUSE_S) * jitter, ""
+            if self.meter is not None:
+                self.meter.sending(request, sampling)
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    return _read(request, await self._send(client, request, sampling), self.model)
+                    return read_answer(request, await self._send(client, request, sampling), self.model)
             except TimeoutError:
-                reason = f"gave no answer within {self._timeout_s:g} s"
+                kind, reason = "timeout", f"gave no answer within {self._timeout_s:g} s"
             except APIStatusError as error:
-                reason = self._refusal(error)
-                asked_pause = _retry_after_s(error.response.headers.get("retry-after"))
+                kind, reason = f"http_{error.status_code}", self._refusal(error)
+                if self.meter is not None:
+                    self.meter.refused(request, sampling)
+                asked_pause = retry_after_s(error.response.headers.get("retry-after"))
                 if not (error.status_code in PASSING or error.status_code >= 500):
                     break
                 if asked_pause > LONGEST_RETRY_AFTER_S:
@@ -171,12 +197,14 @@ class OpenAIEngine:
                     break
                 pause = max(pause, asked_pause)
             except APIConnectionError as error:
-                reason = f"did not answer: {error.__cause__ or error}"
-            except _UnusableError as error:
-                reason = f"gave an answer that cannot be used: {error}"
+                kind, reason = "connection", f"did not answer: {error.__cause__ or error}"
+            except UnusableError as error:
+                kind, reason = "unusable_answer", f"gave an answer that cannot be used: {error}"
+                body = error.body
             if retry < self._retries:
                 await asyncio.sleep(pause)
-        raise _GaveUpError(request.id, f"{reason} (asked {retry + 1} times)" if retry else reason)
+        reason = f"{reason} (asked {retry + 1} times)" if retry else reason
+        raise _GaveUpError(request.id, Lost(kind, self._masked(reason), self._masked(body)))
 
     async def _send(self, client: AsyncOpenAI, request: Request, sampling: Sampling) -> bytes:
         answer = await client.chat.completions.with_raw_response.create(
@@ -186,14 +214,16 @@ class OpenAIEngine:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             max_tokens=sampling.max_new_tokens,
-            extra_body={
-                # Off is -1 for every vLLM, SGLang and llama.cpp; many of them refuse 0. Leaving it out
-                # would not be off: vLLM then takes the model's own default.
-                "top_k": sampling.top_k or -1,
-                "repetition_penalty": sampling.repetition_penalty,
-            },
+            extra_body=self._extra(sampling),
         )
         return answer.content
+
+    def _extra(self, sampling: Sampling) -> dict[str, Any]:
+        if not self._extensions:
+            return {}
+        # Off is -1 for every vLLM, SGLang and llama.cpp; many of them refuse 0. Leaving it out would not
+        # be off: vLLM then takes the model's own default.
+        return {"top_k": sampling.top_k or -1, "repetition_penalty": sampling.repetition_penalty}
 
     def _refusal(self, error: APIStatusError) -> str:
         reason = f"answered {error.status_code}: {error.response.text}"
@@ -204,14 +234,19 @@ class OpenAIEngine:
             )
         return reason
 
+    def _masked(self, text: str) -> str:
+        return text.replace(self._key, "***") if self._key else text  # a server may quote the key
+
+    def _must_stop(self, failures: list[BaseException]) -> bool:
+        return len(failures) > self._tolerance or any(_is_hopeless(failure) for failure in failures)
+
     def _error(self, failures: list[BaseException]) -> BaseException:
-        """Make one line of what failed; anything but _GaveUpError is a defect and stays as it is."""
+        """Make one line of what failed; anything but _GaveUpError, such as the meter's, stays as it is."""
         for failure in failures:
             if not isinstance(failure, _GaveUpError):
                 return failure
-        first = failures[0]
-        # A server may quote the key it was sent.
-        reason = " ".join((first.reason.replace(self._key, "***") if self._key else first.reason).split())
+        first = next(filter(_is_hopeless, failures), failures[0])
+        reason = " ".join(first.lost.reason.split())
         if len(reason) > LONGEST_REASON:
             reason = reason[:LONGEST_REASON] + " ..."
         others = f"; {len(failures) - 1} more requests failed" if len(failures) > 1 else ""
@@ -219,57 +254,17 @@ class OpenAIEngine:
         return InputError(message, record=first.record)
 
 
-class _UnusableError(Exception):
-    """An answer that is no finished chat completion."""
-
-
 class _GaveUpError(Exception):
     """A request that failed for good."""
 
-    def __init__(self, record: str, reason: str):
-        super().__init__(record, reason)
-        self.record, self.reason = record, reason
+    def __init__(self, record: str, lost: Lost):
+        super().__init__(record, lost.reason)
+        self.record, self.lost = record, lost
 
 
-class _Message(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Answer(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
-
-
-def _read(request: Request, content: bytes, model: str) -> Response:
-    try:
-        choice = _Answer.model_validate_json(content).choices[0]
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "body"
-        raise _UnusableError(f"{field}: {first['msg']}") from None
-    reason = FINISH_REASONS.get(choice.finish_reason or "")
-    if reason is None:
-        raise _UnusableError(f"finish_reason is {choice.finish_reason!r}")
-    text = (choice.message.content or "").strip()
-    return Response(id=request.id, text=text, finish_reason=reason, attempt=request.attempt, model=model)
-
-
-def _retry_after_s(value: str | None) -> float:
-    """Return the seconds that a Retry-After header asks for, a number or a date; 0 without one."""
-    if not value:
-        return 0.0
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return 0.0
-    return max(0.0, seconds)
+def _is_hopeless(failure: BaseException) -> bool:
+    kinds = {f"http_{status}" for status in HOPELESS}
+    return not isinstance(failure, _GaveUpError) or failure.lost.kind in kinds
 
 
 def _is_plain_url(value: object) -> bool:

@@ -71,3 +71,15 @@ class Engine(Protocol):
         The whole list is always given, so that batches are the same however much is done already.
         """
         ...
+
+
+class Meter(Protocol):
+    """What an engine that asks a server tells of every call, so that calls can be counted and stopped."""
+
+    def sending(self, request: Request, sampling: Sampling) -> None:
+        """A call is about to be made; raise InputError if it must not be."""
+        ...
+
+    def refused(self, request: Request, sampling: Sampling) -> None:
+        """The server answered the last call of this request with an error status: it wrote nothing."""
+        ...

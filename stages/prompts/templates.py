@@ -5,6 +5,7 @@ words. `prompts.dir` in the parameters names another folder; a file there takes 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,16 +52,30 @@ def load_prompts(folder: Path | str | None = None) -> Prompts:
     """Read every prompt, from `folder` where it has the file `<name>.txt` and else from this package.
 
     Raises:
-        InputError: the folder is missing or has no prompt of ours, a placeholder is unknown, or one
-            that the prompt needs is missing.
+        InputError: as load_texts.
+    """
+    return load_texts(PROMPTS, TEMPLATES, folder)
+
+
+def load_texts(names: Mapping[str, set[str]], ours: Path, folder: Path | str | None = None) -> Prompts:
+    """Read texts, from `folder` where it has the file `<name>.txt` and else from the folder `ours`.
+
+    Args:
+        names: the name of every text, and the placeholders that it must have.
+        ours: a folder that has all of them.
+        folder: one that may have some.
+
+    Raises:
+        InputError: the folder is missing or has none of the texts, a placeholder is unknown, or one
+            that a text needs is missing.
     """
     folder = Path(folder) if folder else None
-    own = {name for name in PROMPTS if folder and (folder / f"{name}.txt").exists()}
+    own = {name for name in names if folder and (folder / f"{name}.txt").exists()}
     if folder and not own:
-        raise InputError(f"holds none of {', '.join(sorted(f'{name}.txt' for name in PROMPTS))}", file=folder)
+        raise InputError(f"holds none of {', '.join(sorted(f'{name}.txt' for name in names))}", file=folder)
     texts = {}
-    for name, needed in PROMPTS.items():
-        path = (folder if folder and name in own else TEMPLATES) / f"{name}.txt"
+    for name, needed in names.items():
+        path = (folder if folder and name in own else ours) / f"{name}.txt"
         text = read_text(path).strip()
         found = set(_PLACEHOLDER.findall(text))
         if unknown := found - needed - _FIXED.keys():

@@ -14,10 +14,10 @@ from stages.records.publish import publishing
 R = TypeVar("R", bound=BaseModel)
 
 
-def read_records(path: Path | str, kind: type[R]) -> list[R]:
+def read_records(path: Path | str, kind: type[R], unique: bool = True) -> list[R]:
     """Read every record of a JSONL file.
 
-    Blank lines are allowed; ids must be unique where the record has one.
+    Blank lines are allowed; ids must be unique where the record has one, unless `unique` is false.
 
     Raises:
         InputError: the file is missing or not UTF-8, or a line is not JSON or not a valid record;
@@ -28,7 +28,7 @@ def read_records(path: Path | str, kind: type[R]) -> list[R]:
     for number, value in read_json_lines(path):
         record = _validated(value, kind, path, number)
         identity = getattr(record, "id", None)
-        if identity is not None and identity in seen:
+        if unique and identity is not None and identity in seen:
             raise InputError("id occurs twice", file=path, record=f"line {number} ({identity})", field="id")
         seen.add(identity)
         records.append(record)

@@ -52,14 +52,25 @@ class Context(Record):
     strategies: list[str] = []
 
 
+class Usage(Record):
+    """The tokens of a request and of its answer, as the server that answered counted them."""
+
+    prompt_tokens: int = Field(ge=0)
+    completion_tokens: int = Field(ge=0)
+
+
 class Response(Record):
-    """A generated text. `attempt` counts from 1; `model` is the digest of the policy that wrote it."""
+    """A generated text. `attempt` counts from 1; `model` is the digest of the policy that wrote it.
+
+    `usage` is absent where a server does not say it, and where no server was asked.
+    """
 
     id: NonEmpty
     text: str
     finish_reason: Literal["stop", "length", "content_filter"]
     attempt: int = Field(ge=1)
     model: str
+    usage: Usage | None = None
 
 
 class Understanding(Record):

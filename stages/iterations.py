@@ -34,6 +34,7 @@ SHOWN = {
     f"{MARGIN}.mean": "margin",
     "relevance.overlap": "overlap",
 }
+ALWAYS = (*SHOWN, f"{MARGIN}.low", f"{MARGIN}.high")  # lines that are there even if no file has them
 Column = dict[str, float]
 
 
@@ -64,16 +65,15 @@ def margin_changes(
 
     `mean`, `low` and `high` of the difference by MOVER (Zou and Donner 2008), which puts the intervals of two
     independent estimates together: pairs of two iterations come from different dialogues as long as each
-    learns from a part of its own. Where a part is used again the interval is wider than it need be. `shrinks`
-    and `grows` say whether the interval leaves out 0.
+    learns from a part of its own. Where a part is used again they are not independent, and the interval is
+    a rough one. `shrinks` and `grows` say whether the interval leaves out 0.
     """
     changes: dict[str, dict[str, Any]] = {}
-    nothing = dict.fromkeys(iterations, NOT_RUN if OF_ITERATIONS[0] in table else NOT_AVAILABLE)
     for model, iteration in iterations.items():
         if iteration["prev"] not in iterations:
             continue
         ends = [
-            [table.get(f"{MARGIN}.{part}", nothing)[m] for part in ("mean", "low", "high")]
+            [table[f"{MARGIN}.{part}"][m] for part in ("mean", "low", "high")]
             for m in (iteration["prev"], model)
         ]
         words = [value for end in ends for value in end if isinstance(value, str)]
@@ -92,7 +92,8 @@ def _table(
 ) -> dict[str, dict[str, float | str]]:
     table: dict[str, dict[str, float | str]] = {}
     for name in (*FILES, *OF_ITERATIONS):
-        keys = dict.fromkeys(key for files in found.values() for key in files[name] or {})
+        always = [line.partition(".")[2] for line in ALWAYS if line.startswith(f"{name}.")]
+        keys = dict.fromkeys([*(key for files in found.values() for key in files[name] or {}), *always])
         for key in keys or {"": None}:  # a file that no model has is a line as well
             row: dict[str, float | str] = {}
             for model, files in found.items():
@@ -134,8 +135,7 @@ def _numbers(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, flo
 def _print(table: dict[str, dict[str, float | str]], models: Sequence[str]) -> None:
     print(f"{'':<10}" + "".join(f"{model:>15}" for model in models))
     for metric, label in SHOWN.items():
-        row = table.get(metric) or table[metric.split(".")[0]]
-        cells = [value if isinstance(value, str) else f"{value:.3f}" for value in row.values()]
+        cells = [value if isinstance(value, str) else f"{value:.3f}" for value in table[metric].values()]
         print(f"{label:<10}" + "".join(f"{cell:>15}" for cell in cells))
 
 

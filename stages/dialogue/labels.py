@@ -21,7 +21,10 @@ EMOTIONS: dict[str, tuple[str, ...]] = {
     "jealousy": ("jealous*", "envy", "envious*"),
     "nervousness": ("nervous*", "jitter*", "on edge"),
     "pain": ("pain", "pains", "painful*", "hurt*", "agony"),
-    "sadness": ("sad", "sadd*", "sadly", "sadness", "sorrow*", "unhapp*", "heartbr*", "grief", "griev*"),
+    "sadness": (
+        *("sad", "sadder", "saddened", "sadly", "sadness", "sorrow*", "unhapp*", "heartbr*", "grief"),
+        "griev*",
+    ),
     "shame": ("asham*", "shame*", "embarrass*", "humiliat*"),
 }
 _PARENTS = (

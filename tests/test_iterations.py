@@ -100,6 +100,14 @@ def test_the_interval_of_a_change_is_that_of_a_bootstrap_of_both():
     assert (change["low"], change["high"]) == pytest.approx((draws[50], draws[1950]), abs=0.02)
 
 
+def test_a_lopsided_interval_goes_to_the_right_side(run: Run):
+    first = {"margin": {"mean": 0.2, "low": 0.19, "high": 0.26}}
+    second = {"margin": {"mean": 0.1, "low": 0.02, "high": 0.1}}
+    change = run({"m1/relevance.json": first, "m2/relevance.json": second})[0]["margin_change"]["m2"]
+    # At its lowest the second is 0.08 below its mean and the first 0.06 above its own.
+    assert [change[part] for part in ("low", "high")] == pytest.approx([-0.1 - 0.1, -0.1 + 0.01])
+
+
 def test_relevance_without_its_encoder_is_not_available(run: Run):
     absent = {"pairs": 3, "not_available": {"relevance": "no encoder"}}
     found, _ = run({"m1/relevance.json": absent, "m2/relevance.json": absent})

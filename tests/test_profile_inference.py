@@ -224,21 +224,21 @@ def test_from_test_dialogues_to_shares_with_a_real_policy(
     changes |= {"refine.attempts": 1, "contexts.test_limit": None, "prompts.dir": None}
     params = ["--params", str(params_file(changes | {"contexts.cutoff_len": 2048}))]
     monkeypatch.chdir(tmp_path)
-    test, turns = "contexts/test.jsonl", ["--seeker-turns", "1", "3", "all"]
+    test, turns = "contexts/test.jsonl", ["--seeker-turns", "1", "4", "all"]
     asked = ["--policy", policy, "--metrics", "m.json", *params]
     contexts.main(["--test", "dialogues.jsonl", *turns, "--out", "contexts", *asked])
     counts = json.loads(Path("m.json").read_text())
     assert counts.keys() == {"test"}
-    assert counts["test"]["dialogues_too_short_for"] == {"1": 0, "3": 1}
+    assert counts["test"]["dialogues_too_short_for"] == {"1": 0, "4": 1}
     ids = [context.id for context in read_records(tmp_path / test, Context)]
-    assert ids == ["d0#1", "d0#3", "d1#1", "d1#5", "d1#7", "d2#1", "d2#5", "d2#11", "d3#1", "d3#5", "d3#15"]
+    assert ids == ["d0#1", "d0#3", "d1#1", "d1#7", "d2#1", "d2#7", "d2#11", "d3#1", "d3#7", "d3#15"]
     assert [path.name for path in Path("contexts").iterdir()] == ["test.jsonl"]
     respond.main(["--contexts", test, "--out", "responses.jsonl", *asked])
     refine.main(["--contexts", test, "--responses", "responses.jsonl", "--out", "refined.jsonl", *asked])
     files = ["--refined", "refined.jsonl", "--contexts", test, "--dialogues", "dialogues.jsonl"]
     profile_inference.main([*files, "--out", "out.json", "--details", "details.jsonl"])
     groups = json.loads(Path("out.json").read_text())["by_seeker_turns"]
-    assert {name: group["contexts"] for name, group in groups.items()} == {"1": 4, "3": 3, "all": 4}
+    assert {name: group["contexts"] for name, group in groups.items()} == {"1": 4, "4": 2, "all": 4}
     for group in groups.values():  # a random policy writes no JSON
         assert [group["emotion"][part]["mean"] for part in ("named", "not_named", "invalid")] == [0, 0, 100]
 

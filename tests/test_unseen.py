@@ -84,7 +84,7 @@ def test_what_was_trained_on_is_removed_and_counted(
     ("numbers", "name", "message"),
     [
         ([1, 2], "mine", r"own.json: no dialogue is left to test with"),
-        ([30], "../mine", r"field unseen.sets.name: '../mine' is no name"),
+        ([30], "mine/x", r"field unseen.sets.name: 'mine/x' is no name"),
     ],
 )
 def test_a_set_that_cannot_be_used_is_an_error_and_leaves_nothing(

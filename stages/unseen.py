@@ -50,12 +50,12 @@ class AskedModel(Record):
 
 
 class UnseenParams(Params):
-    """Section `unseen` of params.yaml; `sets` and `models` are laid out by analyses/dvc.yaml."""
+    """Section `unseen` of params.yaml; `sets` and the models `asked` are laid out by analyses/dvc.yaml."""
 
     min_turns: int = Field(ge=2)
     near_duplicate: float = Field(gt=0, le=1)
     sets: list[UnseenSet]
-    models: list[AskedModel]
+    asked: list[AskedModel]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

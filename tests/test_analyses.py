@@ -82,7 +82,7 @@ def test_there_is_no_further_test_set_until_one_is_named(checkout: Path, monkeyp
 
     graph = graph_of(checkout, name_two)
     added = {name for name in analyses(graph) if name.startswith("unseen")}
-    models = len(yaml.safe_load((checkout / "params.yaml").read_text())["unseen"]["models"])
+    models = len(yaml.safe_load((checkout / "params.yaml").read_text())["unseen"]["asked"])
     assert len(added) == 2 * 2 + 2 * 2 * models
     needed = networkx.descendants(graph, "analyses/dvc.yaml:unseen_score@set1-model1")
     assert {"train_m0", "prepare", "analyses/dvc.yaml:unseen@1"} < needed

@@ -11,7 +11,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup m0 m1 m2 judge backbone skills study test lint clean
+.PHONY: help setup m0 m1 m2 judge analyses backbone skills study test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,11 @@ m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCAL
 
 judge: setup  ## let a judge score and compare what the models answered (who: make m2 JUDGE=server, then this)
 	dvc repro judging/dvc.yaml
+
+# The table is no DVC stage: it is made of whatever metrics files there are.
+analyses: setup  ## relevance, phrases, inference, further test sets of the models in params.yaml; a table
+	dvc repro analyses/dvc.yaml
+	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv
 
 # DVC works in backbones/trained/ and .scratch/; the weights in backbones/tiny/ are replaced when all is done.
 backbone: setup  ## train the tiny backbone in backbones/tiny/ anew (long; killed and started again it goes on)

@@ -4,6 +4,9 @@
 `part-1.jsonl`, `part-2.jsonl` ... are disjoint parts of SynESC without its greeting turns, one an iteration
 (paper, sections 2.2.1 and 4.1, appendices A and B.1). A dialogue too long for the model's window loses its
 oldest exchanges, counted, and never its last seeker turn.
+
+Without `--synesc` there are test contexts alone, of any dialogues; with `--seeker-turns 1 2 all` only those
+in which the seeker has spoken so many turns.
 """
 
 import argparse
@@ -14,7 +17,7 @@ from typing import Any
 from pydantic import Field
 
 from stages.command import Params, load_params, read_params, run
-from stages.dialogue.contexts import contexts, draw_evenly, split_parts
+from stages.dialogue.contexts import contexts, contexts_at, draw_evenly, split_parts
 from stages.engines.policy import read_policy
 from stages.engines.template import ChatTemplate
 from stages.engines.window import drop_oldest
@@ -46,8 +49,9 @@ class ContextsParams(Params):
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and write the parts, the test contexts and the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--synesc", type=Path, required=True)
+    parser.add_argument("--synesc", type=Path, help="what the parts are cut from; there are none without it")
     parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--seeker-turns", nargs="+", type=_seeker_turns, help="of the test: numbers, or all")
     parser.add_argument("--policy", type=Path, required=True, help="its tokenizer measures the prompts")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
@@ -57,10 +61,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     fit = _Fit(args.policy, args.params, params)
     written: dict[str, list[Context]] = {}
     metrics: dict[str, Any] = {}
-    test = [c for dialogue in read_records(args.test, Dialogue) for c in contexts(dialogue)]
+    test, counts = _test(read_records(args.test, Dialogue), args.seeker_turns)
     written["test"], metrics["test"] = fit(test, params.test_limit)
-    synesc = {dialogue.id: dialogue for dialogue in read_records(args.synesc, Dialogue)}
-    for number, ids in enumerate(split_parts(synesc, params.parts, params.seed), start=1):
+    metrics["test"] |= counts
+    synesc = (
+        {dialogue.id: dialogue for dialogue in read_records(args.synesc, Dialogue)} if args.synesc else {}
+    )
+    parts = split_parts(synesc, params.parts, params.seed) if args.synesc else []
+    for number, ids in enumerate(parts, start=1):
         skipped = params.skip_first_exchanges, params.skip_last_turns
         part = [c for identity in ids for c in contexts(synesc[identity], *skipped)]
         written[f"part-{number}"], counts = fit(part, params.part_limit)
@@ -70,6 +78,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, records in written.items():
             write_records(folder / f"{name}.jsonl", records)
     publish_json(args.metrics, metrics)
+
+
+def _seeker_turns(text: str) -> int | str:
+    """Read `all` or a number from 1 on."""
+    if text == "all":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is neither a number from 1 on nor all")
+    return int(text)
+
+
+def _test(
+    dialogues: Sequence[Dialogue], turns: Sequence[int | str] | None
+) -> tuple[list[Context], dict[str, Any]]:
+    """Return the test contexts, and how many dialogues are too short for each number of seeker turns."""
+    if turns is None:
+        return [c for dialogue in dialogues for c in contexts(dialogue)], {}
+    numbers = {turn for turn in turns if isinstance(turn, int)}
+    found = [c for d in dialogues for c in contexts_at(d, numbers, all_turns="all" in turns)]
+    lengths = [len(dialogue.turns) // 2 for dialogue in dialogues]
+    short = {str(number): sum(length < number for length in lengths) for number in sorted(numbers)}
+    return found, {"dialogues_too_short_for": short}
 
 
 class _Fit:

@@ -1,5 +1,6 @@
 """Record files: what is written is read back, and what is wrong is named."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from stages.records.errors import InputError
 from stages.records.jsonl import natural_key, read_records, write_records
-from stages.records.publish import publish_json, publishing
+from stages.records.publish import publish_csv, publish_json, publishing
 from stages.records.schema import Context, Message, Preference, Response, ShareGptMessage
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip())
@@ -93,3 +94,10 @@ def test_a_folder_is_replaced_whole(tmp_path: Path):
             folder.mkdir()
             (folder / name).touch()
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["two"]
+
+
+def test_a_table_is_read_back_and_what_is_missing_is_an_empty_cell(tmp_path: Path):
+    publish_csv(tmp_path / "t.csv", ["a", "b"], [['x, "y"', 1.5], ["", None]])
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["a", "b"], ['x, "y"', "1.5"], ["", ""]]
+    assert b"\r" not in (tmp_path / "t.csv").read_bytes()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stages.scoring import significance
-from stages.scoring.significance import cluster_bootstrap, holm, paired_permutation, t_interval
+from stages.scoring.significance import cluster_bootstrap, described, holm, paired_permutation, t_interval
 
 
 def noise(count: int, seed: int = 0) -> list[float]:
@@ -41,6 +41,14 @@ def test_a_cluster_is_drawn_whole_and_weighs_what_it_holds():
     assert fivefold == pytest.approx(once)
     alone = cluster_bootstrap([v for v in values for _ in range(5)], range(60), seed=3)
     assert alone.high - alone.low < 0.6 * (once.high - once.low)
+
+
+def test_a_single_cluster_has_a_mean_and_no_interval():
+    assert described([1, 2, 6], "aaa", seed=1) == {"mean": 3}
+    assert described([0, 1], "ab", seed=1) == {"mean": 0.5, "low": 0, "high": 1}
+    for values, clusters in (([], []), ([1, 2], "a"), ([math.nan], "a")):
+        with pytest.raises(ValueError, match=r"needs|values have|finite"):
+            described(values, clusters, seed=1)
 
 
 def test_the_bootstrap_of_single_values_is_scipy_s():

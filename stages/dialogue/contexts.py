@@ -1,6 +1,6 @@
 """From dialogues to contexts: what each supporter turn answers to (paper, section 2.1.1, C_n)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
 
 from stages.dialogue.split import seeded_order
@@ -34,6 +34,19 @@ def contexts(dialogue: Dialogue, skip_first_exchanges: int = 0, skip_last_turns:
         for index in range(first, end)
         if dialogue.turns[index].role == "supporter"
     ]
+
+
+def contexts_at(dialogue: Dialogue, seeker_turns: Collection[int], *, all_turns: bool) -> list[Context]:
+    """Return the contexts in which exactly so many seeker turns have been said, in order.
+
+    Args:
+        dialogue: may be too short to have all of them.
+        seeker_turns: numbers of turns, from 1 on.
+        all_turns: whether the context with all of the seeker's turns is wanted as well.
+    """
+    found = contexts(dialogue)
+    last = found[-1].id if all_turns else None
+    return [c for number, c in enumerate(found, start=1) if number in seeker_turns or c.id == last]
 
 
 def draw_evenly(found: Sequence[Context], limit: int, seed: int) -> list[Context]:

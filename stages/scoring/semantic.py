@@ -1,4 +1,6 @@
-"""BERTScore: how much of two texts' meaning an encoder matches, token by token (Zhang et al. 2020).
+"""What an encoder makes of texts: BERTScore, and one vector a text for cosine similarity.
+
+BERTScore is how much of two texts' meaning an encoder matches, token by token (Zhang et al. 2020).
 
 The package bert-score is not used to compute it: it pads the pairs of a batch to one length and counts the
 padding as a token of similarity 0, which beats a negative similarity, so the score of a pair depends on
@@ -7,11 +9,14 @@ is what bert-score gives with one pair a batch; a test compares the two.
 """
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stages.records.errors import InputError
 from stages.scoring.text import is_blank
@@ -47,6 +52,16 @@ class Encoder:
 
         return (
             f"encoder:{self.name}|layers:{self.num_layers}|f1:raw|idf:no|rescale:no"
+            f"|transformers:{transformers.__version__}"
+        )
+
+    @property
+    def vector_signature(self) -> str:
+        """What a sentence vector depends on, in one string."""
+        import transformers
+
+        return (
+            f"encoder:{self.name}|layers:{self.num_layers}|pooling:mean|length:1"
             f"|transformers:{transformers.__version__}"
         )
 
@@ -107,6 +122,24 @@ def bert_scores(
     return SemanticScores(f1, len(reader.truncated))
 
 
+def sentence_vectors(
+    texts: Collection[str], encoder: Encoder, batch_size: int = 64
+) -> tuple[dict[str, NDArray[np.float32]], int]:
+    """Return one unit vector [size] for each different text, and how many were cut to the window.
+
+    The mean of the states of all tokens of the text in the encoder's last layer that is read, those that
+    mark its beginning and end included, without padding, scaled to length 1: what sentence-transformers
+    does for the encoder `minilm` (mean pooling, then normalising).
+    """
+    reader = _Reader(encoder)
+    ordered = sorted(set(texts), key=lambda text: (len(text), text))
+    vectors: dict[str, NDArray[np.float32]] = {}
+    for text, _, states in reader.read(ordered, batch_size):
+        mean = states.mean(dim=0)
+        vectors[text] = (mean / mean.norm()).numpy()
+    return vectors, len(reader.truncated)
+
+
 def _match(hypothesis: Any, hypothesis_words: Any, reference: Any, reference_words: Any) -> float:
     """Return F1 of greedy matching; special tokens can be matched but are not averaged over."""
     if not (hypothesis_words.any() and reference_words.any()):
@@ -143,8 +176,16 @@ class _Reader:
         """Return for each text its tokens' unit vectors [tokens, size] and which are words [tokens]."""
         import torch
 
-        vectors: dict[str, tuple[Any, Any]] = {}
         special = torch.tensor([self.tokenizer.cls_token_id, self.tokenizer.sep_token_id])
+        return {
+            text: (torch.nn.functional.normalize(states, dim=-1), ~torch.isin(row, special))
+            for text, row, states in self.read(texts, batch_size)
+        }
+
+    def read(self, texts: Sequence[str], batch_size: int) -> Iterator[tuple[str, Any, Any]]:
+        """Yield for each text its token ids [tokens] and their states in the last layer [tokens, size]."""
+        import torch
+
         for start in range(0, len(texts), batch_size):
             batch = texts[start : start + batch_size]
             ids = [torch.tensor(self._ids(text)) for text in batch]
@@ -153,10 +194,8 @@ class _Reader:
             mask = torch.arange(padded.shape[1])[None, :] < lengths[:, None]
             with torch.inference_mode():
                 output = self.model(padded.to(self.device), attention_mask=mask.long().to(self.device))
-            states = torch.nn.functional.normalize(output.last_hidden_state.cpu(), dim=-1)
-            for text, row, state in zip(batch, ids, states, strict=True):
-                vectors[text] = (state[: len(row)].clone(), ~torch.isin(row, special))
-        return vectors
+            for text, row, states in zip(batch, ids, output.last_hidden_state.cpu(), strict=True):
+                yield text, row, states[: len(row)]
 
     def _ids(self, text: str) -> list[int]:
         ids = self.tokenizer(self.prefix + text.strip(), add_special_tokens=True, verbose=False)["input_ids"]

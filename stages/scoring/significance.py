@@ -60,6 +60,19 @@ def cluster_bootstrap(
     return Interval(float(numbers.mean()), float(low), float(high))
 
 
+def described(values: Sequence[float], clusters: Sequence[Hashable], *, seed: int) -> dict[str, float]:
+    """Return `mean`, `low` and `high` as metrics files hold them, by `cluster_bootstrap`.
+
+    Of a single cluster there is no interval: then `mean` stands alone.
+
+    Raises:
+        ValueError: as cluster_bootstrap, but for a single cluster.
+    """
+    if len(set(clusters)) == 1 == len({len(values), len(clusters)}):
+        return {"mean": float(_numbers(values, least=1).mean())}
+    return cluster_bootstrap(values, clusters, seed=seed)._asdict()
+
+
 def paired_permutation(
     first: Sequence[float],
     second: Sequence[float],

@@ -412,7 +412,9 @@ def test_the_sample_is_printed_no_wider_than_the_terminal(
 
 
 def test_a_run_measures_facts_reflections_and_the_sample():
-    wanted = experiment.targets(["vanilla", "m0", "m1"], {"m1": {}, "m2": {}})
+    refined, golden = {"chosen": "refined"}, {"chosen": "golden"}
+    wanted = experiment.targets(["vanilla", "m0", "m1"], {"m1": refined, "m2": refined})
     assert {"headline", "sample", "facts@vanilla", "facts@m0", "facts@m1", "reflections@m1"} < set(wanted)
     assert not {"reflections@m0", "reflections@m2", "facts@m2"} & set(wanted)
-    assert "sample" not in experiment.targets(["vanilla"], {"m1": {}})
+    assert "sample" not in experiment.targets(["vanilla"], {"m1": refined})
+    assert "reflections@m1" not in experiment.targets(["m0", "m1"], {"m1": golden})

@@ -1,6 +1,5 @@
 """params.yaml, the groups it is composed of, and the graph that dvc.yaml makes of it."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -44,20 +43,6 @@ SECTIONS = {
     "score": ScoreParams,
     "capability": Settings,
 }
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configuration alone, committed in a repository of its own."""
-    (tmp_path / "data").mkdir()
-    for name in ("conf", "params.yaml", "dvc.yaml", "data/dvc.yaml", ".gitignore"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):
-        identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
-        subprocess.run(["git", *identity, *command], check=True)
-    return tmp_path
 
 
 def load(path: Path) -> Any:
@@ -159,20 +144,6 @@ def test_what_does_not_exist_is_named(
     assert (checkout / "params.yaml").read_text() == before
 
 
-def test_the_models_on_the_way_follow_from_the_iterations():
-    params = load(ROOT / "params.yaml")
-    assert experiment.chain(params, "m0") == ["vanilla", "m0"]
-    assert experiment.chain(params, "m2") == ["vanilla", "m0", "m1", "m2"]
-    params["iterations"]["m3"] = {"prev": "m2", "part": 1}
-    with pytest.raises(InputError, match="there is no m3"):
-        experiment.chain(params, "m3")
-    params["models"]["m3"] = {"policy": "models/m3", "prompt": "task"}
-    assert experiment.chain(params, "m3")[-2:] == ["m2", "m3"]
-    params["iterations"]["m1"]["prev"] = "m3"
-    with pytest.raises(InputError, match="circle"):
-        experiment.chain(params, "m3")
-
-
 def test_every_stage_names_its_script_its_rooms_and_its_parameters(tmp_path: Path):
     """What a stage imports is among its dependencies, so that changed code is never served old results."""
     files = (ROOT / "dvc.yaml", ROOT / "data" / "dvc.yaml", ROOT / "backbones" / "dvc.yaml")
@@ -198,20 +169,3 @@ def test_the_corpora_come_from_where_the_data_group_says(checkout: Path, data: s
     graph = subprocess.run([*dvc, "dag", "--dot", "prepare"], check=True, capture_output=True, text=True)
     assert f'"{upstream}" -> "prepare"' in graph.stdout
     assert ("fetch@" in graph.stdout) == (data == "paper")
-
-
-def test_one_more_iteration_is_one_more_line(checkout: Path):
-    text = (checkout / "params.yaml").read_text()
-    text = text.replace("iterations:\n", "iterations:\n  m3: {prev: m2, part: 1}\n")
-    text = text.replace("models:\n", "models:\n  m3: {policy: models/m3, prompt: task}\n")
-    (checkout / "params.yaml").write_text(text)
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True, env=environment)
-    listed = subprocess.run(
-        [sys.executable, "-m", "dvc", "stage", "list", "--name-only"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment,
-    ).stdout.split()
-    assert {"reject@m3", "refine@m3", "pair@m3", "train@m3", "respond@m3", "score@m3"} < set(listed)

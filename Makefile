@@ -11,7 +11,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup m0 m1 m2 judge analyses backbone skills study test lint clean
+.PHONY: help setup m0 m1 m2 tables judge analyses backbone skills study test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ $(DONE):
 	touch $@
 
 m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= SET= NAME=
+	@python -m stages.experiment $@ $(GROUPS) --name "$(NAME)" --set $(SET)
+
+tables: setup  ## every model of the paper's tables 2 to 5 (long); the same variables
 	@python -m stages.experiment $@ $(GROUPS) --name "$(NAME)" --set $(SET)
 
 judge: setup  ## let a judge score and compare what the models answered (who: make m2 JUDGE=server, then this)

@@ -1,7 +1,8 @@
 """Measure what a policy can still do besides emotional support, with lm-evaluation-harness (Table 4).
 
 The smoke tasks and local rows (`data_dir`, laid out `<benchmark>/<split>.jsonl` in the fields of the
-Hugging Face data sets) need no network; other tasks come from the Hub.
+Hugging Face data sets) need no network; other tasks come from the Hub. Of a model that the table does not
+have (`--measure false`) the report has no scores, and the policy is not loaded.
 """
 
 import argparse
@@ -19,8 +20,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.capability", description=__doc__.splitlines()[0])
     parser.add_argument("--policy", type=Path, required=True, help="a policy folder, such as models/m1")
     parser.add_argument("--out", type=Path, required=True, help="the report, JSON")
+    parser.add_argument("--measure", choices=("true", "false"), default="true")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
+    if args.measure == "false":
+        publish_json(args.out, {"measured": False, "score": {}})
+        return
     settings = read_params("capability", Settings, args.params)
     check_names(settings.tasks, settings.data_dir)  # before the model, which can take minutes to load
     if not needs_hub(settings.tasks, settings.data_dir):

@@ -1,11 +1,12 @@
 """Cut dialogues into the contexts that models answer: `python -m stages.contexts --out data/contexts ...`.
 
-`test.jsonl` has every supporter turn of the ESConv test dialogues (utterance level, ground-truth history);
-`part-1.jsonl`, `part-2.jsonl` ... are disjoint parts of SynESC without its greeting turns, one an iteration
-(paper, sections 2.2.1 and 4.1, appendices A and B.1). A dialogue too long for the model's window loses its
+`test.jsonl` has every supporter turn of the ESConv test dialogues (utterance level, ground-truth history).
+Each file of training dialogues is cut into disjoint parts without greeting turns, one an iteration: of
+`synesc.jsonl` these are `synesc-1.jsonl`, `synesc-2.jsonl` ... (paper, sections 2.2.1 and 4.1, appendices A
+and B.1). A dialogue too long for the model's window loses its
 oldest exchanges, counted, and never its last seeker turn.
 
-Without `--synesc` there are test contexts alone, of any dialogues; with `--seeker-turns 1 2 all` only those
+Without `--train` there are test contexts alone, of any dialogues; with `--seeker-turns 1 2 all` only those
 in which the seeker has spoken so many turns.
 """
 
@@ -49,7 +50,7 @@ class ContextsParams(Params):
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and write the parts, the test contexts and the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--synesc", type=Path, help="what the parts are cut from; there are none without it")
+    parser.add_argument("--train", type=Path, nargs="+", default=[], help="dialogues to be cut in parts")
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--seeker-turns", nargs="+", type=_seeker_turns, help="of the test: numbers, or all")
     parser.add_argument("--policy", type=Path, required=True, help="its tokenizer measures the prompts")
@@ -57,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
+    if len({file.stem for file in args.train}) < len(args.train):
+        parser.error("--train: the parts are named after their files, and two of these have the same name")
     params = read_params("contexts", ContextsParams, args.params)
     fit = _Fit(args.policy, args.params, params)
     written: dict[str, list[Context]] = {}
@@ -64,15 +67,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     test, counts = _test(read_records(args.test, Dialogue), args.seeker_turns)
     written["test"], metrics["test"] = fit(test, params.test_limit)
     metrics["test"] |= counts
-    synesc = (
-        {dialogue.id: dialogue for dialogue in read_records(args.synesc, Dialogue)} if args.synesc else {}
-    )
-    parts = split_parts(synesc, params.parts, params.seed) if args.synesc else []
-    for number, ids in enumerate(parts, start=1):
-        skipped = params.skip_first_exchanges, params.skip_last_turns
-        part = [c for identity in ids for c in contexts(synesc[identity], *skipped)]
-        written[f"part-{number}"], counts = fit(part, params.part_limit)
-        metrics[f"part-{number}"] = {"dialogues": len(ids), **counts}
+    for file in args.train:
+        for name, dialogues in _parts(file, params).items():
+            skipped = params.skip_first_exchanges, params.skip_last_turns
+            part = [c for dialogue in dialogues for c in contexts(dialogue, *skipped)]
+            written[name], counts = fit(part, params.part_limit)
+            metrics[name] = {"dialogues": len(dialogues), **counts}
     with publishing(args.out) as folder:
         folder.mkdir()
         for name, records in written.items():
@@ -100,6 +100,23 @@ def _test(
     lengths = [len(dialogue.turns) // 2 for dialogue in dialogues]
     short = {str(number): sum(length < number for length in lengths) for number in sorted(numbers)}
     return found, {"dialogues_too_short_for": short}
+
+
+def _parts(file: Path, params: ContextsParams) -> dict[str, list[Dialogue]]:
+    """Return the dialogues of each part of a file, by the part's name.
+
+    Raises:
+        InputError: it has fewer dialogues than there are parts.
+    """
+    found = {dialogue.id: dialogue for dialogue in read_records(file, Dialogue)}
+    try:
+        parts = split_parts(found, params.parts, params.seed)
+    except InputError as error:
+        raise InputError(str(error), file=file) from None
+    return {
+        f"{file.stem}-{number}": [found[identity] for identity in ids]
+        for number, ids in enumerate(parts, start=1)
+    }
 
 
 class _Fit:

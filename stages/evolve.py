@@ -9,7 +9,7 @@ finished generations and trainings are found in .scratch.
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field
@@ -41,11 +41,12 @@ MODELS = {"m1": ("m0", 1), "m2": ("m1", 2)}  # what each is made from, and the p
 
 
 class ArmParams(Params):
-    """One arm: how many of the seeds it is run with (null for all), whose dialogues give the contexts, and
-    the parameters that differ from the pipeline's."""
+    """One arm: how many of the seeds it is run with (null for all), whose dialogues give the contexts, which
+    responses are chosen, and the parameters that differ from the pipeline's."""
 
     seeds: int | None = Field(None, ge=2)
     contexts: str = Field("synesc", pattern="^(synesc|esconv_train)$")
+    chosen: Literal["refined", "golden"] = "refined"
     set: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -86,10 +87,10 @@ def evolve(work: Path, arm: str, seed: int, params: Path) -> None:
     paths = _Paths(work, work / arm)
     if arm == BASE:
         sources = sorted({other.contexts for other in study.arms.values()})
-        refined = {o.contexts for o in study.arms.values() if o.set.get("pair.chosen") != "golden"}
+        refined = {other.contexts for other in study.arms.values() if other.chosen == "refined"}
         _base(paths, {source: source in refined for source in sources})
     else:
-        _arm(paths, study.arms[arm].contexts)
+        _arm(paths, study.arms[arm])
 
 
 def arm_params(source: Path, arm: str, seed: int) -> dict[str, Any]:
@@ -124,20 +125,24 @@ class _Paths:
         self.folder = folder
         self.params = folder / "params.yaml"
 
-    def call(self, main: Callable[[Sequence[str]], None], **arguments: Path | str) -> None:
-        """Run a stage; `out=x` becomes `--out x`."""
+    def call(
+        self, main: Callable[[Sequence[str]], None], **arguments: Path | str | Sequence[Path | str]
+    ) -> None:
+        """Run a stage; `out=x` becomes `--out x`, and of a list every item follows."""
         if main not in WITHOUT_PARAMETERS:
             arguments["params"] = self.params
-        main(
-            [part for key, value in arguments.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-        )
+        parts: list[str] = []
+        for key, value in arguments.items():
+            values = [value] if isinstance(value, Path | str) else value
+            parts += [f"--{key.replace('_', '-')}", *map(str, values)]
+        main(parts)
 
-    def contexts(self, source: str) -> Path:
-        return self.base / f"contexts-{source}"
+    def contexts(self, name: str) -> Path:
+        return self.base / "contexts" / f"{name}.jsonl"
 
     def measure(self, model: str, policy: Path, prompt: str = "task", *, able: bool = True) -> None:
         """Answer the test contexts and measure facts and text, and if `able` capability."""
-        test, out = self.contexts("synesc") / "test.jsonl", self.folder / model
+        test, out = self.contexts("test"), self.folder / model
         self.call(
             respond.main,
             policy=policy,
@@ -159,7 +164,7 @@ class _Paths:
 
     def reflect(self, policy: Path, source: str, part: int, out: Path, *, refining: bool) -> None:
         """Answer a part's contexts directly; if `refining`, reflect, refine and measure the reflections."""
-        asked = self.contexts(source) / f"part-{part}.jsonl"
+        asked = self.contexts(f"{source}-{part}")
         rejected, refined = out / "rejected.jsonl", out / "refined.jsonl"
         self.call(respond.main, policy=policy, contexts=asked, out=rejected, metrics=out / "rejected.json")
         if not refining:
@@ -185,15 +190,14 @@ def _base(paths: _Paths, sources: dict[str, bool]) -> None:
     """`sources`: whose contexts are wanted, and whether their responses are refined."""
     alpaca = load_params("data", paths.params)["alpaca"]
     m0 = paths.folder / "models" / "m0"
-    for source in sources:
-        paths.call(
-            contexts.main,
-            synesc=paths.dialogues / f"{source}.jsonl",
-            test=paths.dialogues / "esconv_test.jsonl",
-            policy=paths.backbone,
-            out=paths.contexts(source),
-            metrics=paths.folder / f"contexts-{source}.json",
-        )
+    paths.call(
+        contexts.main,
+        train=[paths.dialogues / f"{source}.jsonl" for source in sources],
+        test=paths.dialogues / "esconv_test.jsonl",
+        policy=paths.backbone,
+        out=paths.folder / "contexts",
+        metrics=paths.folder / "contexts.json",
+    )
     paths.call(
         sft_data.main,
         dialogues=paths.dialogues / "esconv_train.jsonl",
@@ -209,8 +213,8 @@ def _base(paths: _Paths, sources: dict[str, bool]) -> None:
         paths.reflect(m0, source, 1, paths.folder / f"m1-{source}", refining=sources[source])
 
 
-def _arm(paths: _Paths, source: str) -> None:
-    refining = load_params("pair", paths.params)["chosen"] == "refined"
+def _arm(paths: _Paths, arm: ArmParams) -> None:
+    source, refining = arm.contexts, arm.chosen == "refined"
     for model, (previous, part) in MODELS.items():
         out = paths.folder / model
         if part == 1:
@@ -220,7 +224,8 @@ def _arm(paths: _Paths, source: str) -> None:
             paths.reflect(policy, source, part, responses, refining=refining)
         paths.call(
             pair.main,
-            contexts=paths.contexts(source) / f"part-{part}.jsonl",
+            contexts=paths.contexts(f"{source}-{part}"),
+            chosen=arm.chosen,
             rejected=responses / "rejected.jsonl",
             out=out / "preferences",
             metrics=out / "preferences.json",

@@ -1,6 +1,7 @@
 """Run everything up to one model and keep it as an experiment: `python -m stages.experiment m2 ...`.
 
-This is what `make m2` calls. Without a group the parameters are params.yaml as it stands; with a group
+This is what `make m2` calls; with `tables` in place of a model, as `make tables` does, all models run that
+the paper's tables compare. Without a group the parameters are params.yaml as it stands; with a group
 (`--backbone llama3`) they are composed anew from conf/, which would lose hand edits, so these stop it.
 Then `dvc repro` runs what changed and `dvc exp save` keeps the result under the experiment's name.
 
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +35,28 @@ LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run left it
 KEPT = ("metrics", "dvc.lock", "data/dvc.lock", "judging/dvc.lock")
 SAVED = Path(".scratch/experiments.json")  # what each experiment was saved from
 GROUPS = ("backbone", "data", "engine", "judge", "scale")
+TABLES = "tables"
 
 
 def main() -> None:
     """Read the command line, settle the parameters, run, keep and show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model", help="the last model to make and measure: m0, m1, m2 ...")
+    parser.add_argument("model", help=f"the last model to make and measure: m0, m1, m2 ... or {TABLES}")
     for group in GROUPS:
         parser.add_argument(f"--{group}", default="", help=f"a file of conf/{group}/ without .yaml")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="single parameters")
     parser.add_argument("--name", default="", help="the experiment's name")
     args = parser.parse_args()
     groups = {group: getattr(args, group) for group in GROUPS if getattr(args, group)}
-    settle_params(groups, [f"headline={args.model}", *args.set])
+    whole = args.model == TABLES
+    headline = [] if whole else [f"headline={args.model}"]  # of the tables no model is the last: it stays
+    settle_params(groups, [*headline, *args.set])
     params = yaml.safe_load(read_text(PARAMS))
-    models = chain(params, args.model)
+    models = list(params["models"]) if whole else chain(params, args.model)
     chosen = {"backbone": params["backbone"]["name"], "data": params["data"]["name"]}
     chosen |= {"engine": params["engine"]["kind"], "scale": params["scale"]}
     print(f"parameters: {', '.join(f'{group} {name}' for group, name in chosen.items())}", flush=True)
-    _dvc("repro", *targets(models, params["iterations"], params["comparisons"]))
+    _dvc("repro", *([] if whole else targets(models, params["iterations"], params["comparisons"])))
     name = args.name or "-".join([*dict.fromkeys(groups.values()), args.model])
     keep(name)
     print_table(models, Path("metrics"))
@@ -133,10 +137,10 @@ def hand_edits() -> list[str]:
 
 
 def chain(params: dict[str, Any], model: str) -> list[str]:
-    """Return the models to measure on the way to `model`: vanilla, M0, and every iteration between.
+    """Return the models to measure on the way to `model`: vanilla, M0 if it leads there, and every iteration.
 
     Raises:
-        InputError: the model is not in `models`, or its iterations do not lead to m0.
+        InputError: the model is not in `models`, or its iterations go in a circle.
     """
     if model not in params["models"]:
         known = ", ".join(params["models"])
@@ -147,20 +151,25 @@ def chain(params: dict[str, Any], model: str) -> list[str]:
         if previous in found:
             raise InputError("goes in a circle", file=PARAMS, field=f"iterations.{found[0]}.prev")
         found.insert(0, previous)
-    return [name for name in ["vanilla", *found] if name in params["models"]]
+    return [name for name in dict.fromkeys(["vanilla", *found]) if name in params["models"]]
 
 
 def targets(
-    models: list[str], iterations: Collection[str], comparisons: Mapping[str, Mapping[str, str]]
+    models: list[str],
+    iterations: Mapping[str, Mapping[str, Any]],
+    comparisons: Mapping[str, Mapping[str, str]],
 ) -> list[str]:
     """Return the DVC stages that measure and compare these models, and the headline.
 
-    The sample compares the last model with M0, so it is asked for only where M0 is on the way.
+
+    The sample compares the last model with M0, so it is asked for only where M0 is on the way; reflections
+    are there only where a model has refined its responses.
     """
     stages = ("score", "facts", "intervals", "capability")
     measured = [f"{stage}@{model}" for model in models for stage in stages]
     compared = [f"compare@{key}" for key, pair in comparisons.items() if set(pair.values()) <= set(models)]
-    reflections = [f"reflections@{model}" for model in models if model in iterations]
+    chosen = {model: iterations[model]["chosen"] for model in models if model in iterations}
+    reflections = [f"reflections@{model}" for model, kind in chosen.items() if kind == "refined"]
     return ["headline", *measured, *compared, *reflections, *(["sample"] if "m0" in models else [])]
 
 

@@ -1,7 +1,8 @@
 """Make preference pairs: `python -m stages.pair --contexts ... --rejected ... --refined ... --out ...`.
 
 Rejected is the direct response, chosen the refined one, or the golden response where the reflection never
-parsed or the refined response is too long (paper, appendix A). Pairs with equal sides teach nothing and
+parsed or the refined response is too long (paper, appendix A). With `--chosen golden` it is the golden
+response throughout (the paper's sources {HM, P} and {HL, P}). Pairs with equal sides teach nothing and
 are dropped. Whole dialogues are held back for early stopping. Everything is counted.
 """
 
@@ -31,13 +32,11 @@ _SIDES = ("chosen", "rejected", "chosen_source")
 class PairParams(Params):
     """Section `pair` of params.yaml.
 
-    `chosen`: `refined` is the method, `golden` takes the corpus's own response throughout (the paper's
-    sources {HM, P} and {HL, P}). `control` spoils the pairs on purpose, to see that the outcome follows:
-    `swapped` prefers the rejected side, `shuffled` gives every pair to another dialogue's context.
+    `control` spoils the pairs on purpose, to see that the outcome follows: `swapped` prefers the rejected
+    side, `shuffled` gives every pair to another dialogue's context.
     """
 
     seed: int
-    chosen: Literal["refined", "golden"] = "refined"
     control: Literal["swapped", "shuffled"] | None = None
     max_length_ratio: float | None = Field(gt=0)  # null for no rule
     length_against: list[Literal["rejected", "golden"]]
@@ -49,18 +48,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--contexts", type=Path, required=True)
     parser.add_argument("--rejected", type=Path, required=True)
-    parser.add_argument("--refined", type=Path, help="not needed where pair.chosen is golden")
+    parser.add_argument("--refined", type=Path, help="not read where golden responses are chosen")
+    parser.add_argument("--chosen", choices=("refined", "golden"), default="refined")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
+    if args.chosen == "refined" and args.refined is None:
+        parser.error("--refined is needed where refined responses are chosen")
     params = read_params("pair", PairParams, args.params)
     system = load_prompts(load_params("prompts", args.params)["dir"]).text("task")
-    if params.chosen == "refined" and args.refined is None:
-        raise InputError("--refined is needed", file=args.params, field="pair.chosen")
     contexts = read_records(args.contexts, Context)
     rejected = _by_id(args.rejected, Response, contexts)
-    refined = _by_id(args.refined, Refinement, contexts) if params.chosen == "refined" else {}
+    refined = _by_id(args.refined, Refinement, contexts) if args.chosen == "refined" else {}
     pairs: list[Preference] = []
     dropped: Counter[str] = Counter(equal=0, empty_rejected=0)
     for context in contexts:
@@ -89,15 +89,16 @@ def make_pair(
 ) -> tuple[Preference | None, str]:
     """Return the pair of one context, or None and the reason it was dropped.
 
-    The length rule counts words: a refined response longer than `max_length_ratio` times each text
-    that `length_against` names (`rejected`, `golden`) gives way to the golden response. An empty
-    rejected response is dropped: there is nothing to prefer against.
+    Where there is no refinement at all, not even a failed one, the golden response is chosen. The length
+    rule counts words: a refined response longer than `max_length_ratio` times each text that
+    `length_against` names (`rejected`, `golden`) gives way to the golden response. An empty rejected
+    response is dropped: there is nothing to prefer against.
     """
     if not rejected.strip():
         return None, "empty_rejected"
-    chosen, source = refinement.refined_response if refinement else None, "refined"
     measures = {"rejected": rejected, "golden": context.golden}
-    if params.chosen == "golden":
+    chosen, source = refinement.refined_response if refinement else None, "refined"
+    if refinement is None:
         chosen, source = context.golden, "golden"
     elif chosen is None:
         chosen, source = context.golden, "golden_parse"
@@ -159,15 +160,21 @@ def count(
     refined: list[Refinement],
     dropped: Counter[str],
 ) -> dict[str, Any]:
-    """Return what happened to every context: numbers that add up, and mean lengths in words."""
+    """Return what happened to every context: numbers that add up, and mean lengths in words.
+
+    Numbers on reflections are absent where there were none.
+    """
     sources = Counter(pair.chosen_source for pair in pairs)
+    reflections: dict[str, float] = {}
+    if refined:
+        reflections["reflections_failed"] = sum(refinement.status == "failed" for refinement in refined)
+        reflections["mean_attempts"] = mean(refinement.attempts for refinement in refined)
     return {
         "contexts": len(contexts),
         "pairs": len(pairs),
         "chosen_source": {name: sources[name] for name in SOURCES},
         "dropped": dict(dropped),
-        "reflections_failed": sum(refinement.status == "failed" for refinement in refined),
-        "mean_attempts": mean([refinement.attempts for refinement in refined] or [0]),
+        **reflections,
         "words_chosen": mean(len(pair.chosen.value.split()) for pair in pairs),
         "words_rejected": mean(len(pair.rejected.value.split()) for pair in pairs),
     }

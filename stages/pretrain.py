@@ -26,6 +26,8 @@ from stages.training.curves import read_log, summary, write_curves
 from stages.training.datasets import write_dataset_info
 from stages.training.llamafactory import read_config, sample_counts, train
 
+TAUGHT = ("plain", "task", "refine", "refine_request")  # the prompts that lessons have
+
 
 class PretrainParams(Params):
     """Section `pretrain`: `sizes` are LlamaConfig's own names, `training` LLaMA-Factory's over its YAML.
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
     params = read_params("pretrain", PretrainParams, args.params)
-    prompts = list(load_prompts(load_params("prompts", args.params)["dir"]).texts.values())
+    prompts = [load_prompts(load_params("prompts", args.params)["dir"]).text(name) for name in TAUGHT]
     lessons = read_records(args.lessons, Conversation)
     config = read_config(args.config, params.training)
     described = [params.model_dump(), config, digest_file(args.lessons), prompts, digest_file(tiny.__file__)]

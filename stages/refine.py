@@ -2,6 +2,8 @@
 
 One answer holds the reflection on the seeker and the refined response as JSON (equations 4 and 5,
 appendix E). What does not parse is asked again with a fresh seed, `attempts` times in all (appendix A).
+Where the dialogues' own responses are to be preferred (`--chosen golden`: the paper's sources {HM, P} and
+{HL, P}) there is nothing to refine: no model runs and the file is empty.
 """
 
 import argparse
@@ -11,13 +13,13 @@ from pathlib import Path
 from pydantic import Field
 
 from stages.command import Params, load_params, read_params, run
-from stages.engines.generate import generate
+from stages.engines.generate import generate_until
 from stages.engines.load import load_engine
 from stages.engines.policy import read_policy
-from stages.engines.request import Engine, Request, Sampling
+from stages.engines.request import Engine, Sampling
 from stages.engines.template import ChatTemplate
 from stages.engines.window import drop_oldest
-from stages.prompts.reflection import Reflection, parse_reflection
+from stages.prompts.reflection import parse_reflection
 from stages.prompts.requests import refine_messages
 from stages.prompts.templates import Prompts, load_prompts
 from stages.records.errors import InputError
@@ -40,10 +42,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--policy", type=Path, required=True)
     parser.add_argument("--contexts", type=Path, required=True)
     parser.add_argument("--responses", type=Path, required=True, help="the responses to refine")
+    parser.add_argument("--chosen", choices=("refined", "golden"), default="refined")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
+    if args.chosen == "golden":
+        write_records(args.out, [])
+        publish_json(args.metrics, {"count": 0})
+        return
     params = read_params("refine", RefineParams, args.params)
     contexts = read_records(args.contexts, Context)
     responses = {response.id: response.text for response in read_records(args.responses, Response)}
@@ -83,23 +90,10 @@ def refine(
     Returns:
         one refinement an id; those that never parsed are `failed` and keep every answer in `raw`.
     """
-    found: dict[str, Refinement] = {}
-    raw: dict[str, list[str]] = {identity: [] for identity in asked}
-    for attempt in range(1, attempts + 1):
-        open_ = [identity for identity in asked if identity not in found]
-        if not open_:
-            break
-        requests = [Request.make(identity, asked[identity], seed, attempt) for identity in open_]
-        for response in generate(engine, requests, sampling, "refine"):
-            raw[response.id].append(response.text)
-            if (reflection := parse_reflection(response.text)) is not None:
-                found[response.id] = _parsed(response, reflection)
-    failed = [
-        Refinement(id=identity, attempts=attempts, status="failed", raw=raw[identity])
-        for identity in asked
-        if identity not in found
-    ]
-    return [*found.values(), *failed]
+    answers = generate_until(
+        engine, asked, sampling, "refine", seed, attempts, lambda text: parse_reflection(text) is not None
+    )
+    return [_refinement(identity, given) for identity, given in answers.items()]
 
 
 def _messages(
@@ -125,14 +119,18 @@ def _messages(
     return asked, shortened
 
 
-def _parsed(response: Response, reflection: Reflection) -> Refinement:
+def _refinement(identity: str, answers: list[Response]) -> Refinement:
+    reflection = parse_reflection(answers[-1].text)
+    if reflection is None:
+        raw = [answer.text for answer in answers]
+        return Refinement(id=identity, attempts=len(answers), status="failed", raw=raw)
     return Refinement(
-        id=response.id,
+        id=identity,
         understanding=reflection.understanding,
         evaluation_score=reflection.evaluation_score,
         feedback=reflection.feedback,
         refined_response=reflection.refined_response,
-        attempts=response.attempt,
+        attempts=len(answers),
         status="parsed",
     )
 

@@ -1,8 +1,9 @@
 """Measure how good the reflections are: `python -m stages.reflections --refined ... --rejected ...`.
 
 How many could be read; and where the seekers have hidden profiles (mini world), whether the understanding is
-right and whether the refined response takes up more of the seeker's
-own facts than the direct one. What could not be read counts as nothing understood.
+right and whether the refined response takes up more of the seeker's own facts than the direct one. What could
+not be read counts as nothing understood. Where golden responses are chosen nothing was reflected on, and that
+is all that is said.
 """
 
 import argparse
@@ -28,8 +29,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--refined", type=Path, required=True)
     parser.add_argument("--rejected", type=Path, required=True, help="the direct responses they refine")
     parser.add_argument("--dialogues", type=Path, required=True, help="what the contexts were cut from")
+    parser.add_argument("--chosen", choices=("refined", "golden"), default="refined")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
+    if args.chosen == "golden":
+        publish_json(args.out, {"count": 0})
+        return
     refined = read_records(args.refined, Refinement)
     if not refined:
         raise InputError("has no refinements", file=args.refined)

@@ -1,9 +1,10 @@
 """Write phase 1's training data: `python -m stages.sft_data --out data/sft ...`.
 
-ESConv's training dialogues, every supporter turn to be learnt (L_SFT, equation 2), with the task prompt
-as system message, and sampled Alpaca items as replay (paper, section 3.1), in LLaMA-Factory's layout.
-A dialogue that is longer than the training window goes on in a further sample, so no turn is lost.
-Some dialogues are held back to stop training early; the test dialogues are not used for that.
+Training dialogues, every supporter turn to be learnt (L_SFT, equation 2), with the task prompt as system
+message, and for M0 sampled Alpaca items as replay (paper, section 3.1), in LLaMA-Factory's layout. Table 2's
+SFT baselines have no replay: the paper names no data for them but the dialogues. A dialogue that is longer
+than the training window goes on in a further sample, so no turn is lost. Some dialogues are held back to
+stop training early; the test dialogues are not used for that.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from typing import TypeVar
 from pydantic import Field
 
 from stages.command import Params, load_params, read_params, run
-from stages.dialogue.alpaca import item_messages, load_alpaca
+from stages.dialogue.alpaca import AlpacaItem, item_messages, load_alpaca
 from stages.dialogue.contexts import chat_messages
 from stages.dialogue.split import hold_out
 from stages.engines.policy import read_policy
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line and write train.jsonl, valid.jsonl and the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--dialogues", type=Path, required=True)
-    parser.add_argument("--alpaca", type=Path, required=True)
+    parser.add_argument("--alpaca", type=Path, required=True, help="the items; not read without replay")
+    parser.add_argument("--replay", choices=("alpaca", "none"), default="alpaca")
     parser.add_argument("--policy", type=Path, required=True, help="its tokenizer measures the samples")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
@@ -54,16 +56,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     system = load_prompts(load_params("prompts", args.params)["dir"]).text("task")
     found = read_records(args.dialogues, Dialogue)
     dialogues = _sample(found, params.dialogue_limit, params.seed)
-    alpaca = load_alpaca(args.alpaca)
-    items = _sample(alpaca.items, params.alpaca_items, params.seed)
+    items, replayed = _replay(args.alpaca, params) if args.replay == "alpaca" else ([], {})
     template = ChatTemplate.of(read_policy(args.policy))
     valid = hold_out([d.id for d in dialogues], params.valid_share, params.seed)
     counts: dict[str, int] = {
         "dialogues_found": len(found),
         "dialogues": len(dialogues),
         "alpaca_items": len(items),
-        **{f"alpaca_{reason}": number for reason, number in alpaca.skipped.items()},
-        "alpaca_missing": max(0, params.alpaca_items - len(alpaca.items)),
+        **replayed,
         "continued_samples": 0,
         "exchanges_too_long": 0,
     }
@@ -80,6 +80,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, records in samples.items():
             write_records(folder / f"{name}.jsonl", records)
     publish_json(args.metrics, counts)
+
+
+def _replay(file: Path, params: SftDataParams) -> tuple[list[AlpacaItem], dict[str, int]]:
+    """Return the sampled items, and how many of the file were of no use or are wanting."""
+    alpaca = load_alpaca(file)
+    counts = {f"alpaca_{reason}": number for reason, number in alpaca.skipped.items()}
+    counts["alpaca_missing"] = max(0, params.alpaca_items - len(alpaca.items))
+    return _sample(alpaca.items, params.alpaca_items, params.seed), counts
 
 
 def _sample(found: Sequence[T], count: int | None, seed: int) -> list[T]:

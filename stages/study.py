@@ -81,8 +81,9 @@ def check(study: evolve.StudyParams, params: Path) -> None:
     own = study.arms.get(METHOD)
     if own is None:
         raise InputError(f"the method itself, {METHOD}, is missing", file=params, field="study.arms")
-    if len(study.seeds[: own.seeds]) < len(study.seeds) or own.contexts != "synesc":
-        message = "the method runs with all seeds, on contexts of synesc"
+    method = own.contexts == "synesc" and own.chosen == "refined"
+    if len(study.seeds[: own.seeds]) < len(study.seeds) or not method:
+        message = "the method runs with all seeds, on contexts of synesc, and chooses refined responses"
         raise InputError(message, file=params, field=f"study.arms.{METHOD}")
     if evolve.BASE in study.arms:
         message = "this is the name of what the arms share"
@@ -141,10 +142,9 @@ def _tasks(args: argparse.Namespace, study: evolve.StudyParams) -> tuple[list[_T
 
 
 def _contexts(study: evolve.StudyParams, arm: str) -> list[str]:
-    """Whose contexts an arm takes; of a base, all that the arms take, and how they choose."""
-    if arm != evolve.BASE:
-        return [study.arms[arm].contexts]
-    return sorted({f"{other.contexts} {other.set.get('pair.chosen')}" for other in study.arms.values()})
+    """Whose contexts an arm takes and what it chooses; of a base, of all arms."""
+    arms = study.arms.values() if arm == evolve.BASE else [study.arms[arm]]
+    return sorted({f"{other.contexts} {other.chosen}" for other in arms})
 
 
 def _run_all(tasks: list[_Task], workers: int, pool: ProcessPoolExecutor, bar: "tqdm[Any]") -> None:

@@ -47,7 +47,7 @@ def print_table(models: list[str], metrics: Path) -> None:
     """Print the text metrics of the models in both protocols, capability, and own facts, in percent.
 
     A file that is not there is "not run" and never a zero; a metric that could not be had is "n/a",
-    with the reason below.
+    with the reason below. Models whose capability is not asked for have no row there.
     """
     text = {model: _read(metrics / model / "text.json") for model in models}
     for protocol, note in (
@@ -55,11 +55,11 @@ def print_table(models: list[str], metrics: Path) -> None:
         ("standard", "corpus sacreBLEU and distinct-n on words"),
     ):
         print(f"\n{protocol} protocol: {note}")
-        print(_line("", list(COLUMNS.values())))
-        for model in models:
-            result = text[model]
-            cells = ["not run"] if result is None else [_number(result[protocol].get(key)) for key in COLUMNS]
-            print(_line(model, cells))
+        rows = {
+            model: ["not run"] if result is None else [_number(result[protocol].get(key)) for key in COLUMNS]
+            for model, result in text.items()
+        }
+        _print_rows(list(COLUMNS.values()), rows)
     reasons = {
         f"{metric}: {reason}"
         for result in text.values()
@@ -89,14 +89,14 @@ def print_sample(metrics: Path) -> None:
 
 def _print_capability(models: list[str], metrics: Path) -> None:
     results = {model: _read(metrics / model / "capability.json") for model in models}
+    results = {model: result for model, result in results.items() if result is None or result["score"]}
     tasks = list(dict.fromkeys(task for result in results.values() if result for task in result["score"]))
     print("\ncapability, lm-evaluation-harness")
-    width = 2 + max(map(len, [*tasks, "not run"]))
-    print(_line("", tasks, width))
-    for model in models:
-        result = results[model]
-        cells = ["not run"] if result is None else [_number(result["score"].get(task)) for task in tasks]
-        print(_line(model, cells, width))
+    rows = {
+        model: ["not run"] if result is None else [_number(result["score"].get(task)) for task in tasks]
+        for model, result in results.items()
+    }
+    _print_rows(tasks, rows, 2 + max(map(len, [*tasks, "not run"])))
 
 
 def _print_facts(models: list[str], metrics: Path) -> None:
@@ -105,14 +105,14 @@ def _print_facts(models: list[str], metrics: Path) -> None:
     if not found:
         return
     print("\nthe seeker's own facts (mini world), percent of responses")
-    width = 2 + max(map(len, FACTS.values()))
-    print(_line("", list(FACTS.values()), width))
-    for model, result in found.items():
-        print(_line(model, [_number(result.get(key)) for key in FACTS], width))
+    rows = {model: [_number(result.get(key)) for key in FACTS] for model, result in found.items()}
+    _print_rows(list(FACTS.values()), rows, 2 + max(map(len, FACTS.values())))
 
 
-def _line(name: str, cells: list[str], width: int = 7) -> str:
-    return f"{name:<8}" + "".join(f"{cell:>{width}}" for cell in cells)
+def _print_rows(columns: list[str], rows: dict[str, list[str]], width: int = 7) -> None:
+    names = max([8, *(len(name) + 1 for name in rows)])
+    for name, cells in [("", columns), *rows.items()]:
+        print(f"{name:<{names}}" + "".join(f"{cell:>{width}}" for cell in cells))
 
 
 def _number(value: float | None) -> str:

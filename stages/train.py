@@ -2,9 +2,10 @@
 
 Runs LLaMA-Factory with the YAML of the method, the policy's chain as `adapter_name_or_path`, and the
 numbers of `train.<method>` in the parameters. For DPO the chain is merged and a fresh adapter trained on
-it, so the reference is the policy before training (theta' in equation 6): at the first step both agree
-and all rewards are 0. This is checked in every run, unless `train.dpo.ref_model` names another reference
-(a folder of weights, for example models/backbone): then it is an experiment on what the reference is for.
+it, so the reference is the policy before training (theta' in equation 6; of a backbone, where table 5
+begins, the backbone): at the first step both agree and all rewards are 0. This is checked in every run,
+unless `train.dpo.ref_model` names another reference (a folder of weights, for example models/backbone):
+then it is an experiment on what the reference is for.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,6 +95,21 @@ def params_file(tmp_path: Path) -> Callable[..., Path]:
         return file
 
     return write
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration alone, committed in a repository of its own."""
+    for folder in ("data", "judging"):
+        (tmp_path / folder).mkdir()
+    for name in ("conf", "params.yaml", "dvc.yaml", "data/dvc.yaml", "judging/dvc.yaml", ".gitignore"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+        subprocess.run(["git", *identity, *command], check=True)
+    return tmp_path
 
 
 def stage_command(name: str, *arguments: object) -> list[str]:

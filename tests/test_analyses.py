@@ -55,7 +55,7 @@ def test_make_m2_needs_no_analysis(checkout: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(checkout)
     graph = graph_of(checkout)
     params = yaml.safe_load((checkout / "params.yaml").read_text())
-    targets = experiment.targets(experiment.chain(params, "m2"), params["iterations"])
+    targets = experiment.targets(experiment.chain(params, "m2"), params["iterations"], params["comparisons"])
     needed = {name for target in targets for name in (target, *networkx.descendants(graph, target))}
     assert {"headline", "train@m2"} < needed
     assert not [name for name in needed if name.startswith("analyses/")]

@@ -412,9 +412,11 @@ def test_the_sample_is_printed_no_wider_than_the_terminal(
 
 
 def test_a_run_measures_facts_reflections_and_the_sample():
+    refined, golden = {"chosen": "refined"}, {"chosen": "golden"}
     comparisons = {"m0-m1": {"first": "m0", "last": "m1"}, "m1-m2": {"first": "m1", "last": "m2"}}
-    wanted = experiment.targets(["vanilla", "m0", "m1"], {"m1": {}, "m2": {}}, comparisons)
+    wanted = experiment.targets(["vanilla", "m0", "m1"], {"m1": refined, "m2": refined}, comparisons)
     assert {"headline", "sample", "facts@vanilla", "facts@m0", "facts@m1", "reflections@m1"} < set(wanted)
     assert {"intervals@vanilla", "intervals@m1", "compare@m0-m1"} < set(wanted)
     assert not {"reflections@m0", "reflections@m2", "facts@m2", "compare@m1-m2"} & set(wanted)
-    assert "sample" not in experiment.targets(["vanilla"], {"m1": {}}, comparisons)
+    assert "sample" not in experiment.targets(["vanilla"], {"m1": refined}, comparisons)
+    assert "reflections@m1" not in experiment.targets(["m0", "m1"], {"m1": golden}, comparisons)

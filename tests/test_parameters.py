@@ -1,6 +1,5 @@
 """params.yaml, the groups it is composed of, and the graph that dvc.yaml makes of it."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -50,21 +49,6 @@ SECTIONS = {
     "judge": JudgeParams,
     "judge_pairs": JudgePairsParams,
 }
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configuration alone, committed in a repository of its own."""
-    for folder in ("data", "judging"):
-        (tmp_path / folder).mkdir()
-    for name in ("conf", "params.yaml", "dvc.yaml", "data/dvc.yaml", "judging/dvc.yaml", ".gitignore"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):
-        identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
-        subprocess.run(["git", *identity, *command], check=True)
-    return tmp_path
 
 
 def load(path: Path) -> Any:
@@ -171,28 +155,6 @@ def test_what_does_not_exist_is_named(
     assert (checkout / "params.yaml").read_text() == before
 
 
-def test_the_models_on_the_way_follow_from_the_iterations():
-    params = load(ROOT / "params.yaml")
-    assert experiment.chain(params, "m0") == ["vanilla", "m0"]
-    assert experiment.chain(params, "m2") == ["vanilla", "m0", "m1", "m2"]
-    params["iterations"]["m3"] = {"prev": "m2", "part": 1}
-    with pytest.raises(InputError, match="there is no m3"):
-        experiment.chain(params, "m3")
-    params["models"]["m3"] = {"policy": "models/m3", "prompt": "task"}
-    assert experiment.chain(params, "m3")[-2:] == ["m2", "m3"]
-    params["iterations"]["m1"]["prev"] = "m3"
-    with pytest.raises(InputError, match="circle"):
-        experiment.chain(params, "m3")
-
-
-def test_models_that_are_compared_are_models():
-    params = load(ROOT / "params.yaml")
-    for key, pair in params["comparisons"].items():
-        assert list(pair) == ["first", "last"]
-        assert set(pair.values()) <= params["models"].keys(), key
-        assert key == f"{pair['first']}-{pair['last']}"
-
-
 def test_every_stage_names_its_script_its_rooms_and_its_parameters(tmp_path: Path):
     """What a stage imports is among its dependencies, so that changed code is never served old results."""
     files = [ROOT / folder / "dvc.yaml" for folder in ("", "data", "backbones", "judging")]
@@ -218,47 +180,3 @@ def test_the_corpora_come_from_where_the_data_group_says(checkout: Path, data: s
     graph = subprocess.run([*dvc, "dag", "--dot", "prepare"], check=True, capture_output=True, text=True)
     assert f'"{upstream}" -> "prepare"' in graph.stdout
     assert ("fetch@" in graph.stdout) == (data == "paper")
-
-
-def test_one_more_iteration_is_one_more_line(checkout: Path):
-    text = (checkout / "params.yaml").read_text()
-    text = text.replace("iterations:\n", "iterations:\n  m3: {prev: m2, part: 1}\n")
-    text = text.replace("models:\n", "models:\n  m3: {policy: models/m3, prompt: task}\n")
-    (checkout / "params.yaml").write_text(text)
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True, env=environment)
-    listed = subprocess.run(
-        [sys.executable, "-m", "dvc", "stage", "list", "--name-only"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment,
-    ).stdout.split()
-    assert {"reject@m3", "refine@m3", "pair@m3", "train@m3", "respond@m3", "score@m3"} < set(listed)
-
-
-def test_every_model_and_comparison_can_be_judged_and_none_is_unless_asked_for(checkout: Path):
-    params = load(checkout / "params.yaml")
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True, env=environment)
-    listed = subprocess.run(
-        [sys.executable, "-m", "dvc", "stage", "list", "--name-only", "judging/dvc.yaml"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment,
-    ).stdout.split()
-    expected = [f"judge@{model}" for model in params["models"]]
-    expected += [f"judge_pairs@{pair}" for pair in params["comparisons"]]
-    assert [name.removeprefix("judging/dvc.yaml:") for name in listed] == expected
-    assert all(one in params["models"] for pair in params["comparisons"].values() for one in pair.values())
-    wanted = experiment.targets(experiment.chain(params, "m2"), params["iterations"])
-    assert not [name for name in wanted if "judg" in name]
-    made = [out for stage in load(checkout / "judging/dvc.yaml")["stages"].values() for out in outs(stage)]
-    assert len(made) == 4
-    assert not [path for path in made if path in (checkout / "dvc.yaml").read_text()]
-
-
-def outs(stage: dict[str, Any]) -> list[str]:
-    """The paths that a stage makes, options left out."""
-    return [next(iter(out)) if isinstance(out, dict) else out for out in stage["do"]["outs"]]

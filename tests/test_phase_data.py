@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
+from stages import contexts, sft_data
+from stages.records.errors import InputError
 from stages.records.jsonl import write_records
 from stages.records.schema import Dialogue, Turn
-from tests.conftest import TEXTS, read_lines, run_stage
+from tests.conftest import TEXTS, read_lines
 
 SMALL_WINDOW = {"sft_data.cutoff_len": 300, "contexts.cutoff_len": 512, "contexts.answer_tokens": 100}
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Twelve dialogues of four to thirty turns, and eight instruction items."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in: twelve dialogues of four to thirty turns, and eight instruction items."""
+    monkeypatch.chdir(tmp_path)
     dialogues = []
     for n in range(12):
         roles = ["seeker", "supporter"] * (2 + (n % 4) * 4)
@@ -32,9 +35,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def counts_of(done: Any, folder: Path) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr
-    return json.loads((folder / "m.json").read_text())
+def run_sft_data(backbone: Path, params: Path, *more: str) -> dict[str, Any]:
+    arguments = ["--dialogues", "dialogues.jsonl", "--alpaca", "alpaca.json", "--policy", str(backbone)]
+    sft_data.main([*arguments, "--out", "out", "--metrics", "m.json", "--params", str(params), *more])
+    return json.loads(Path("m.json").read_text())
+
+
+def run_contexts(backbone: Path, params: Path, *files: str) -> dict[str, Any]:
+    arguments = ["--train", *files, "--test", "dialogues.jsonl", "--policy", str(backbone)]
+    contexts.main([*arguments, "--out", "out", "--metrics", "m.json", "--params", str(params)])
+    return json.loads(Path("m.json").read_text())
 
 
 def test_phase_1_learns_every_supporter_turn_once(
@@ -42,9 +52,7 @@ def test_phase_1_learns_every_supporter_turn_once(
 ):
     changes = {**SMALL_WINDOW, "prompts.dir": str(folder / "prompts"), "sft_data.alpaca_items": 10}
     changes["sft_data.valid_share"] = 0.2
-    arguments = ["--dialogues", "dialogues.jsonl", "--alpaca", "alpaca.json", "--policy", backbone]
-    arguments += ["--out", "out", "--metrics", "m.json", "--params", params_file(changes)]
-    counts = counts_of(run_stage("sft_data", *arguments, cwd=folder), folder)
+    counts = run_sft_data(backbone, params_file(changes))
     assert counts["alpaca_items"] == 8
     assert counts["alpaca_missing"] == 2
     assert counts["alpaca_blank_output"] == 1
@@ -65,13 +73,60 @@ def test_phase_1_learns_every_supporter_turn_once(
     assert not held_back & {sample["id"].split("#")[0] for sample in samples["train"]}
 
 
+def test_a_baseline_without_replay_learns_from_the_dialogues_alone(
+    folder: Path, backbone: Path, params_file: Callable[..., Path]
+):
+    params = params_file({**SMALL_WINDOW, "prompts.dir": str(folder / "prompts")})
+    ids, counts = {}, {}
+    for replay in ("alpaca", "none"):
+        counts[replay] = run_sft_data(backbone, params, "--replay", replay)
+        files = [folder / "out" / f"{name}.jsonl" for name in ("train", "valid")]
+        ids[replay] = [{line["id"] for line in read_lines(file)} for file in files]
+    assert counts["none"]["alpaca_items"] == 0 < counts["alpaca"]["alpaca_items"]
+    assert not {name for name in counts["none"] if name.startswith("alpaca")} - {"alpaca_items"}
+    replayed = ids["alpaca"][0] - ids["none"][0]
+    assert len(replayed) == counts["alpaca"]["alpaca_items"]
+    assert all(identity.startswith("alpaca") for identity in replayed)
+    assert (ids["none"][0] < ids["alpaca"][0], ids["none"][1]) == (True, ids["alpaca"][1])
+
+
+def test_every_file_is_cut_in_parts_named_after_it(
+    folder: Path, backbone: Path, params_file: Callable[..., Path]
+):
+    lines = (folder / "dialogues.jsonl").read_text().splitlines()
+    (folder / "other.jsonl").write_text("\n".join(lines[:5]).replace("d-", "e-"))
+    params = params_file({**SMALL_WINDOW, "prompts.dir": str(folder / "prompts")})
+    alone = run_contexts(backbone, params, "dialogues.jsonl")
+    before = (folder / "out/dialogues-1.jsonl").read_bytes()
+    counts = run_contexts(backbone, params, "dialogues.jsonl", "other.jsonl")
+    assert {name: counts[name] for name in alone} == alone  # what one file gives does not hang on the others
+    assert (folder / "out/dialogues-1.jsonl").read_bytes() == before
+    assert sorted(file.stem for file in (folder / "out").iterdir()) == sorted(counts)
+    assert set(counts) == {"test", "dialogues-1", "dialogues-2", "other-1", "other-2"}
+    assert counts["other-1"]["dialogues"] + counts["other-2"]["dialogues"] == 5
+    other = [line["id"] for line in read_lines(folder / "out/other-1.jsonl")]
+    assert other
+    assert all(identity.startswith("e-") for identity in other)
+
+
+def test_files_that_cannot_be_cut_are_named_and_nothing_is_written(
+    folder: Path, backbone: Path, params_file: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+):
+    params = params_file({**SMALL_WINDOW, "prompts.dir": str(folder / "prompts")})
+    (folder / "one.jsonl").write_text((folder / "dialogues.jsonl").read_text().splitlines()[0])
+    with pytest.raises(InputError, match=r"^one\.jsonl: 1 dialogues cannot be split into 2"):
+        run_contexts(backbone, params, "dialogues.jsonl", "one.jsonl")
+    with pytest.raises(SystemExit):
+        run_contexts(backbone, params, "dialogues.jsonl", "more/dialogues.jsonl")
+    assert "two of these have the same name" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
 def test_contexts_fit_the_window_and_parts_are_disjoint(
     folder: Path, backbone: Path, params_file: Callable[..., Path]
 ):
     changes = {**SMALL_WINDOW, "prompts.dir": str(folder / "prompts"), "contexts.part_limit": 9}
-    arguments = ["--synesc", "dialogues.jsonl", "--test", "dialogues.jsonl", "--policy", backbone]
-    arguments += ["--out", "out", "--metrics", "m.json", "--params", params_file(changes)]
-    counts = counts_of(run_stage("contexts", *arguments, cwd=folder), folder)
+    counts = run_contexts(backbone, params_file(changes), "dialogues.jsonl")
     test = read_lines(folder / "out" / "test.jsonl")
     assert counts["test"]["found"] == 3 * (2 + 6 + 10 + 14) == len(test)
     assert counts["test"]["shortened"] > 0 == counts["test"]["too_long"]
@@ -82,13 +137,13 @@ def test_contexts_fit_the_window_and_parts_are_disjoint(
         said = [message["content"] for message in context["messages"]]
         assert said == [t["text"] for t in dialogues[name][: int(turn)]][-len(said) :]
         assert context["messages"][0]["role"] == context["messages"][-1]["role"] == "user"
-    parts = [{c["id"] for c in read_lines(folder / "out" / f"part-{n}.jsonl")} for n in (1, 2)]
+    parts = [{c["id"] for c in read_lines(folder / "out" / f"dialogues-{n}.jsonl")} for n in (1, 2)]
     assert [len(part) for part in parts] == [9, 9]
     drawn = [Counter(identity.split("#")[0] for identity in part) for part in parts]
     assert {*drawn[0], *drawn[1]} == {name for name in dialogues if len(dialogues[name]) > 4}
     for number, per_dialogue in enumerate(drawn, start=1):
         assert max(per_dialogue.values()) - min(per_dialogue.values()) <= 1
-        assert counts[f"part-{number}"]["dialogues_sampled"] == len(per_dialogue)
+        assert counts[f"dialogues-{number}"]["dialogues_sampled"] == len(per_dialogue)
     assert not {i.split("#")[0] for i in parts[0]} & {i.split("#")[0] for i in parts[1]}
     for identity in parts[0] | parts[1]:
         name, _, turn = identity.partition("#")

@@ -145,34 +145,6 @@ def sides(pairs: list[Preference]) -> list[tuple[str, str]]:
     return [(made.chosen.value, made.rejected.value) for made in pairs]
 
 
-def test_golden_responses_throughout_need_no_refined_ones(tmp_path: Path, params_file: Callable[..., Path]):
-    write_own(tmp_path, [3, 3, 3])
-    (tmp_path / "refined.jsonl").unlink()
-    pairs = make_pairs(tmp_path, params_file({"pair.chosen": "golden"}))
-    assert sides(pairs) == [(f"{made.id} golden", f"{made.id} direct") for made in pairs]
-    assert len(pairs) == 9
-    counts = json.loads((tmp_path / "m.json").read_text())
-    assert counts["chosen_source"] == {"refined": 0, "golden_length": 0, "golden_parse": 0, "golden": 9}
-    assert (counts["reflections_failed"], counts["mean_attempts"]) == (0, 0)
-
-
-def test_golden_responses_are_taken_where_refined_ones_are_there(
-    tmp_path: Path, params_file: Callable[..., Path]
-):
-    write_own(tmp_path, [3, 3, 3])
-    params = params_file({"pair.chosen": "golden"})
-    pairs = make_pairs(tmp_path, params, "--refined", str(tmp_path / "refined.jsonl"))
-    assert {made.chosen_source for made in pairs} == {"golden"}
-
-
-def test_the_method_needs_refined_responses(tmp_path: Path, params_file: Callable[..., Path]):
-    write_own(tmp_path, [3, 3, 3])
-    with pytest.raises(InputError, match=r"params\.yaml: field pair\.chosen: --refined is needed"):
-        make_pairs(tmp_path, params_file())
-    assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "m.json").exists()
-
-
 def test_swapped_pairs_prefer_what_was_rejected(tmp_path: Path, params_file: Callable[..., Path]):
     write_own(tmp_path, [3, 3, 3])
     more = ("--refined", str(tmp_path / "refined.jsonl"))

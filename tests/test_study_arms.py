@@ -66,7 +66,8 @@ ALL = {"base", "self", "swapped"}
         (lambda p: p["study"]["arms"]["swapped"]["set"].update({"train.dpo.pref_beta": 0.2}), {"swapped"}),
         (lambda p: p["study"]["arms"]["swapped"].update(contexts="esconv_train"), {"base", "swapped"}),
         (add_arm(set={"pair.max_length_ratio": None}), {"other"}),
-        (add_arm(contexts="esconv_train", set={"pair.chosen": "golden"}), {"base", "other"}),
+        (lambda p: p["study"]["arms"]["swapped"].update(chosen="golden"), {"base", "swapped"}),
+        (add_arm(contexts="esconv_train", chosen="golden"), {"base", "other"}),
         (lambda p: p["study"].update(seeds=[1, 2, 3]), {"base", "self"}),  # those of the third seed
         (lambda p: p["study"].update(workers=1) or p.update(headline="m1"), set()),
     ],
@@ -106,10 +107,15 @@ def test_the_parameters_that_a_run_reads_are_those_that_count():
             "field study.arms.self: the method runs with all seeds, on contexts of synesc",
         ),
         (
+            lambda p: p["study"]["arms"]["self"].update(chosen="golden"),
+            "field study.arms.self: the method .* chooses refined responses",
+        ),
+        (add_arm(chosen="gold"), "field study.arms.other.chosen: Input should be 'refined' or 'golden'"),
+        (
             lambda p: p["study"].update(seeds=[1, 2, 3]) or p["study"]["arms"]["self"].update(seeds=2),
             "field study.arms.self: the method runs with all seeds",
         ),
-        (add_arm(set={"pairs.chosen": "golden"}), "field pairs.chosen: there is no such section"),
+        (add_arm(set={"pairs.seed": 1}), "field pairs.seed: there is no such section"),
         (add_arm(set={"pair.seed.x": 1}), "field pair.seed.x: there is no such section"),
     ],
 )

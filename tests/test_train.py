@@ -80,14 +80,15 @@ def arguments(method: str, policy: str, out: str, params: Path) -> list[object]:
 
 @pytest.fixture(scope="module")
 def trained(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """M0, M1 and M2 of the small policy, by the stage."""
+    """M0, M1 and M2 of the small policy, and table 5's first model, by the stage."""
     import yaml
 
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["train"] = {"sft": SMALL, "dpo": SMALL | {"pref_beta": 0.1, "pref_ftx": 1.0}}
     file = models / "params.yaml"
     file.write_text(yaml.safe_dump(params))
-    for method, policy, out in (("sft", "backbone", "m0"), ("dpo", "m0", "m1"), ("dpo", "m1", "m2")):
+    steps = [("sft", "backbone", "m0"), ("dpo", "m0", "m1"), ("dpo", "m1", "m2"), ("dpo", "backbone", "hm1")]
+    for method, policy, out in steps:
         done = run_stage("train", *arguments(method, policy, out, file), cwd=models)
         assert done.returncode == 0, done.stderr
     return models
@@ -114,7 +115,7 @@ def nll(folder: Path, policy: str, text: str) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["m1", "m2"])
+@pytest.mark.parametrize("model", ["m1", "m2", "hm1"])
 def test_at_step_0_the_reference_is_the_policy_trained_on(trained: Path, model: str):
     first = metrics(trained, model)
     assert first["reward_chosen_first"] == first["reward_rejected_first"] == first["reward_margin_first"] == 0

@@ -1,6 +1,6 @@
-"""Answer a list of requests with any engine, through the journal."""
+"""Answer requests with any engine, through the journal: once, or until the answer is of use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tqdm import tqdm
 from stages.engines.journal import Journal
 from stages.engines.request import Engine, Request, Sampling
 from stages.records.fingerprint import digest_value
-from stages.records.schema import Response
+from stages.records.schema import Message, Response
 
 SCRATCH = Path(".scratch")
 
@@ -40,3 +40,38 @@ def generate(
                 journal.append(batch)
                 bar.update(len(journal.responses) - bar.n)
         return [journal.responses[request.id] for request in requests]
+
+
+def generate_until(
+    engine: Engine,
+    asked: dict[str, list[Message]],
+    sampling: Sampling,
+    stage: str,
+    seed: int,
+    attempts: int,
+    accept: Callable[[str], bool],
+) -> dict[str, list[Response]]:
+    """Ask every prompt until its answer is accepted, `attempts` times at most.
+
+    Args:
+        engine: who writes the texts.
+        asked: id to messages.
+        sampling: how tokens are chosen.
+        stage: as for `generate`.
+        seed: of the run; a retry samples anew with a seed of its own.
+        attempts: at least 1.
+        accept: says of a text whether it is of use.
+
+    Returns:
+        id to its answers in the order of the attempts. None but the last can have been accepted.
+    """
+    answers: dict[str, list[Response]] = {identity: [] for identity in asked}
+    waiting = list(asked)
+    for attempt in range(1, attempts + 1):
+        if not waiting:
+            break
+        requests = [Request.make(identity, asked[identity], seed, attempt) for identity in waiting]
+        for response in generate(engine, requests, sampling, stage):
+            answers[response.id].append(response)
+        waiting = [identity for identity in waiting if not accept(answers[identity][-1].text)]
+    return answers

@@ -3,12 +3,11 @@
 import re
 from typing import Any
 
-import json_repair
 from pydantic import ValidationError
 
+from stages.prompts.json_answer import as_text, json_objects
 from stages.records.schema import NonEmpty, Record, Understanding
 
-_BLOCK = re.compile(r"```(?:\w+)?\s*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _SCORE = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -24,44 +23,30 @@ class Reflection(Record):
 def parse_reflection(text: str) -> Reflection | None:
     """Read a reflection from a model's answer, or return None when it is not one.
 
-    Tolerated: text around the JSON, a Markdown block, single quotes, trailing commas, missing closing
-    brackets, lists or numbers where text is expected, a score such as "4/5". Not tolerated: a missing
-    `refined_response` or any part of `understanding`, since those are what the method lives on.
+    Tolerated is what `json_objects` tolerates, lists or numbers where text is expected, and a score such as
+    "4/5". Not tolerated: a missing `refined_response` or any part of `understanding`, since those are what
+    the method lives on.
     """
-    block = _BLOCK.search(text)
-    for candidate in [block.group(1)] if block else []:
-        if (reflection := _from_json(candidate)) is not None:
+    for value in json_objects(text):
+        if (reflection := _reflection(value)) is not None:
             return reflection
-    start = text.find("{")
-    return _from_json(text[start:]) if start >= 0 else None
+    return None
 
 
-def _from_json(text: str) -> Reflection | None:
-    try:
-        value: Any = json_repair.loads(text)
-    except (ValueError, RecursionError):  # too deeply nested to be an answer to this prompt
+def _reflection(value: dict[str, Any]) -> Reflection | None:
+    if not isinstance(value.get("understanding"), dict):
         return None
-    if not isinstance(value, dict) or not isinstance(value.get("understanding"), dict):
-        return None
-    understanding = {key: _as_text(part) for key, part in value["understanding"].items()}
+    understanding = {key: as_text(part) for key, part in value["understanding"].items()}
     known = Understanding.model_fields.keys()
     try:
         return Reflection(
             understanding=Understanding(**{key: understanding[key] for key in known if key in understanding}),
             evaluation_score=_as_score(value.get("evaluation_score")),
-            feedback=_as_text(value.get("feedback")),
-            refined_response=_as_text(value.get("refined_response")),
+            feedback=as_text(value.get("feedback")),
+            refined_response=as_text(value.get("refined_response")),
         )
     except ValidationError:
         return None
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(_as_text(part) for part in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_as_text(part)}" for key, part in value.items())
-    return "" if value is None else str(value).strip()
 
 
 def _as_score(value: Any) -> float | None:

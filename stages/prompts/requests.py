@@ -1,14 +1,27 @@
 """The messages that ask a model for a response, and for a reflection with a refined response."""
 
+from stages.prompts.self_reflection import parse_self_reflection
 from stages.prompts.templates import Prompts
 from stages.records.schema import Message
 
+JSON_PROMPTS = ("self_reflection",)  # what asks for a response as a part of JSON
 _ROLE_NAMES = {"user": "seeker", "assistant": "supporter"}
 
 
 def response_messages(prompts: Prompts, prompt: str, messages: list[Message]) -> list[Message]:
-    """Ask for the supporter's next turn: P_task || C_n of equation 1. `prompt` is plain or task."""
+    """Ask for the supporter's next turn: P_task || C_n of equation 1.
+
+    `prompt` is one of table 3's: plain (vanilla), task (with strategy guidelines) or self_reflection.
+    """
     return [Message(role="system", content=prompts.text(prompt)), *messages]
+
+
+def read_response(prompt: str, answer: str) -> str | None:
+    """Return the response in an answer to `response_messages`; None where the JSON asked for is missing."""
+    if prompt not in JSON_PROMPTS:
+        return answer
+    found = parse_self_reflection(answer)
+    return found.text if found else None
 
 
 def refine_messages(prompts: Prompts, messages: list[Message], response: str) -> list[Message]:

@@ -19,6 +19,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 PROMPTS: dict[str, set[str]] = {
     "plain": set(),
     "task": set(),
+    "self_reflection": set(),
     "refine": set(),
     "refine_request": {"dialogue", "response"},
 }

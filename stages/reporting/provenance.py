@@ -1,0 +1,174 @@
+"""Where the numbers come from: commit, parameters, locks, models, data, how scores were computed."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stages.records.errors import InputError
+from stages.reporting.cells import not_available, not_run
+from stages.reporting.document import Block, Cell, Group, Row, Table
+from stages.reporting.files import Revision, git
+from stages.reporting.reading import Run, mapping
+
+GROUPS = {"backbone": ("backbone", "name"), "data": ("data", "name"), "scale": ("scale",)}
+GROUPS |= {"engine": ("engine", "kind"), "judge": ("judge", "engine", "kind"), "headline": ("headline",)}
+LISTED = 8  # files with changes that are named
+
+
+@dataclass(frozen=True)
+class Locked:
+    """One output as a lock file has it."""
+
+    path: str
+    stage: str
+    digest: str
+    size: Any
+
+
+def run_table(runs: list[Run]) -> Table:
+    """Return what each run is: its commit and whether files differ from it, its groups, its digests."""
+    facts = [_facts(run) for run in runs]
+    rows = [
+        Row((name,), tuple(Cell(one.get(name, "not there"), kind="text") for one in facts))
+        for name in dict.fromkeys(name for one in facts for name in one)
+    ]
+    note = "Digests of files are SHA-256. A lock says of every stage what it read and made."
+    return Table(
+        "runs", "What was run", ("",), tuple(run.name for run in runs), (Group("", tuple(rows)),), (note,)
+    )
+
+
+def origin_tables(run: Run) -> list[Block]:
+    """Return the chains of models, data and models by DVC's digests, metrics files, and signatures."""
+    locked = list(_locked(run))
+    return [_models(run), _outputs(run, locked), _metrics(run, locked), _signatures(run)]
+
+
+def _facts(run: Run) -> dict[str, str]:
+    facts = {"commit": "not available (no Git repository)", "files changed since": "not available"}
+    if isinstance(run.files, Revision):
+        facts = {"commit": run.files.commit, "files changed since": "none: a commit was read"}
+    else:
+        try:
+            facts["commit"] = git("rev-parse", "HEAD").decode().strip()
+            changed = git("status", "--porcelain", "--untracked-files=no").decode().splitlines()
+            names = [line[3:] for line in changed]
+            more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+            facts["files changed since"] = ", ".join(names[:LISTED]) + more if names else "none"
+        except InputError:
+            pass
+    facts |= {name: str(run.setting(*keys)) for name, keys in GROUPS.items()}
+    for path in (run.layout.params, *run.layout.locks):
+        content = run.files.bytes_of(path)
+        facts[path] = "not there" if content is None else hashlib.sha256(content).hexdigest()
+    return facts
+
+
+def _models(run: Run) -> Table:
+    rows = []
+    for name, model in mapping(run.params, "models", file=run.where(run.layout.params)).items():
+        folder = str(model.get("policy")) if isinstance(model, dict) else ""
+        policy = run.json_at(f"{folder}/policy.json")
+        asked = str(model.get("prompt")) if isinstance(model, dict) else ""
+        cells = [Cell(folder, kind="text"), Cell(asked, kind="text")]
+        if policy is None:
+            cells += [not_run(2)]
+        elif "weights" in policy:
+            cells += [Cell(f"a backbone: {policy['weights']}", kind="text"), Cell("–", kind="absent")]
+        else:
+            cells += [Cell(str(policy.get(key)), kind="text") for key in ("parent", "parent_digest")]
+        capability = run.json(name, "capability.json") or {}
+        measured = capability.get("policy")
+        cells += [_digest(_writer(run, name)), _digest(measured if isinstance(measured, str) else None)]
+        rows.append(Row((name,), tuple(cells)))
+    columns = ("policy", "prompt", "trained on", "whose digest is", "responses written by", "benchmarks of")
+    notes = (
+        "From policy.json, the responses and capability.json. A digest covers all adapters below it too. "
+        "A revision holds no models and no data: they are “not run” there, and DVC's digests stand for them.",
+    )
+    caption = f"Chains of models{run.behind}"
+    return Table(f"chains-{run.name}", caption, ("model",), columns, (Group("", tuple(rows)),), notes, True)
+
+
+def _digest(digest: str | None) -> Cell:
+    return not_run() if digest is None else Cell(digest, kind="text")
+
+
+def _writer(run: Run, model: str) -> str | None:
+    """Return the digest that stands in a model's first response."""
+    path = f"{run.layout.data}/{model}/responses.jsonl"
+    text = run.files.read(path)
+    first = (text or "").partition("\n")[0]
+    if not first.strip():
+        return None
+    try:
+        return str(json.loads(first)["model"])
+    except (ValueError, KeyError, TypeError):
+        raise InputError("is no response", file=run.where(path), record="line 1") from None
+
+
+def _outputs(run: Run, locked: list[Locked]) -> Table:
+    folders = (f"{run.layout.data}/", f"{run.layout.models}/")
+    rows = [
+        Row((one.path,), tuple(Cell(str(value), kind="text") for value in (one.stage, one.digest, one.size)))
+        for one in locked
+        if one.path.startswith(folders)
+    ]
+    rows = rows or [Row(("all",), (not_run(3),))]
+    notes = ("As the locks have them, MD5; sizes in bytes.",)
+    caption = f"Data and models by DVC's digests{run.behind}"
+    columns = ("stage", "digest", "size")
+    return Table(f"outputs-{run.name}", caption, ("output",), columns, (Group("", tuple(rows)),), notes, True)
+
+
+def _metrics(run: Run, locked: list[Locked]) -> Table:
+    rows = []
+    for one in locked:
+        if not one.path.startswith(f"{run.layout.metrics}/"):
+            continue
+        content = run.files.bytes_of(one.path)
+        if content is None:
+            state = "is not there"
+        else:
+            same = hashlib.md5(content, usedforsecurity=False).hexdigest() == one.digest
+            state = "as locked" if same else "differs from the lock"
+        cells = (Cell(one.stage, kind="text"), Cell(one.digest, kind="text"), Cell(state, kind="text"))
+        rows.append(Row((one.path,), cells))
+    rows = rows or [Row(("all",), (not_run(3),))]
+    notes = (
+        "“differs from the lock”: the file was changed by hand, or by a stage that was run outside DVC. "
+        f"{run.layout.metrics}/iterations.json is made of these files whenever the report is made.",
+    )
+    caption = f"Metrics files, and the stages that made them{run.behind}"
+    columns = ("stage", "digest", "the file")
+    return Table(f"files-{run.name}", caption, ("file",), columns, (Group("", tuple(rows)),), notes, True)
+
+
+def _signatures(run: Run) -> Table:
+    found: dict[tuple[str, str], list[str]] = {}
+    for model in run.models:
+        document = run.json(model, "text.json")
+        where = run.where(run.metrics_path(model, "text.json"))
+        for name, signature in mapping(document, "signatures", file=where).items():
+            found.setdefault((name, str(signature)), []).append(model)
+    rows = [
+        Row((name,), (Cell(signature, kind="text"), Cell(", ".join(models), kind="text")))
+        for (name, signature), models in found.items()
+    ]
+    rows = rows or [Row(("all",), (not_available(2),))]
+    caption = f"How scores were computed{run.behind}"
+    columns = ("signature", "models")
+    return Table(f"signatures-{run.name}", caption, ("score",), columns, (Group("", tuple(rows)),), (), True)
+
+
+def _locked(run: Run) -> Iterator[Locked]:
+    for path in run.layout.locks:
+        where = run.where(path)
+        stages = mapping(run.yaml_at(path), "stages", file=where)
+        for name in stages:
+            outs = mapping(stages, name, file=where).get("outs", [])
+            for out in outs if isinstance(outs, list) else []:
+                one = mapping(out, file=where)
+                yield Locked(str(one.get("path")), name, str(one.get("md5")), one.get("size"))

@@ -1,0 +1,92 @@
+"""What the study over seeds and controls found, where it has been run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stages.records.errors import InputError
+from stages.reporting.cells import bounds, not_available, p_value
+from stages.reporting.document import Block, Cell, Group, Row, Table, Text
+from stages.reporting.reading import Run, mapping, number
+
+FILE = ("study", "study.json")
+SOURCES = {"m0": "M0", "m1": "M1", "m2": "M2", "second gain": "M2 - M1"}
+
+
+def study_blocks(run: Run) -> list[Block]:
+    """Return expectations, controls and sources of preferences, each with its interval over seeds."""
+    document = run.json(*FILE)
+    where = run.where(run.metrics_path(*FILE))
+    if document is None:
+        return [Text.of(run.says("the study with its controls: not run (make study)."))]
+    seeds = ", ".join(map(str, _list(document, "seeds", where)))
+    left_out = ", ".join(map(str, _list(document, "not_available", where)))
+    notes = (
+        f"Of commit {document.get('commit')}, seeds {seeds}; Student's intervals over seeds.",
+        *([f"Not measured in every seed, so left out: {left_out}."] if left_out else []),
+    )
+    effects = [
+        Row((str(one.get("name")),), (_text(one, "expected"), *_measured(one, where), _yes(one.get("holds"))))
+        for one in _objects(document, "effects", where)
+    ]
+    controls = [
+        Row(
+            (str(one.get("arm")),),
+            (_text(one, "symptom"), _text(one, "seeds"), _interval(one, where), _yes(one.get("shown"))),
+        )
+        for one in _objects(document, "controls", where)
+    ]
+    sources = [
+        Row(
+            (str(one.get("source")),),
+            (_text(one, "seeds"), *(_interval(mapping(one, key, file=where), where) for key in SOURCES)),
+        )
+        for one in _objects(document, "sources", where)
+    ]
+    columns = {
+        "What must come out": ("expectation", ("expected", "measured", "p", "as expected")),
+        "Controls: runs spoilt on purpose": ("control", ("symptom", "seeds", "measured", "shown")),
+        "Sources of preferences: own facts taken up, in percent": ("source", ("seeds", *SOURCES.values())),
+    }
+    return [
+        Table(
+            f"study-{run.name}-{at}",
+            f"{caption}{run.behind}",
+            (head,),
+            names,
+            (Group("", tuple(rows)),),
+            notes,
+        )
+        for at, ((caption, (head, names)), rows) in enumerate(
+            zip(columns.items(), (effects, controls, sources), strict=True)
+        )
+        if rows
+    ]
+
+
+def _measured(one: Mapping[str, Any], where: str) -> tuple[Cell, Cell]:
+    p = number(one, "p", file=where)
+    return _interval(one, where), Cell("no test", kind="absent") if p is None else Cell(p_value(p))
+
+
+def _interval(one: Mapping[str, Any], where: str) -> Cell:
+    mean, low, high = (number(one, key, file=where) for key in ("mean", "low", "high"))
+    return not_available() if mean is None else Cell(f"{mean:.2f}", detail=bounds(low, high))
+
+
+def _text(one: Mapping[str, Any], key: str) -> Cell:
+    return Cell(str(one.get(key, "")), kind="text")
+
+
+def _yes(value: Any) -> Cell:
+    return Cell("yes" if value is True else "no" if value is False else "not said", kind="text")
+
+
+def _objects(document: Mapping[str, Any], name: str, where: str) -> Sequence[dict[str, Any]]:
+    return [mapping(one, file=where) for one in _list(document, name, where)]
+
+
+def _list(document: Mapping[str, Any], name: str, where: str) -> list[Any]:
+    found = document.get(name, [])
+    if not isinstance(found, list):
+        raise InputError("is not a list", file=where, field=name)
+    return found

@@ -11,7 +11,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup m0 m1 m2 tables judge analyses backbone skills study test lint clean
+.PHONY: help setup m0 m1 m2 tables judge analyses report backbone skills study test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,11 @@ judge: setup  ## let a judge score and compare what the models answered (who: ma
 analyses: setup  ## relevance, phrases, inference, further test sets of the models in params.yaml; a table
 	dvc repro analyses/dvc.yaml
 	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv
+
+# No DVC stage either, and for the same reason.
+report: setup  ## all that was measured on one page, metrics/report/index.html; REVS="m2 llama3-paper-m2"
+	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv
+	python -m stages.report --out metrics/report --revs $(REVS)
 
 # DVC works in backbones/trained/ and .scratch/; the weights in backbones/tiny/ are replaced when all is done.
 backbone: setup  ## train the tiny backbone in backbones/tiny/ anew (long; killed and started again it goes on)

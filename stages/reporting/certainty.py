@@ -19,6 +19,7 @@ FACTS = {
     "wrong": "wrong",
     "words": "words a response",
 }
+LABELS = NAMES | FACTS | {"own_count": "number of own facts"}
 GROUPS = {"paper": "paper protocol", "standard": "standard protocol", "facts": "the seeker's own facts"}
 TESTS = {
     "p_bootstrap": "p, bootstrap",
@@ -131,7 +132,7 @@ def _difference_table(scores: Scores, where: str, pair: Mapping[str, Any]) -> Ta
         rows = []
         for metric in mapping(pair, group, file=where):
             found = scores.test(first, last, group, metric)
-            rows.append(Row((NAMES.get(metric, FACTS.get(metric, metric)),), _difference(found)))
+            rows.append(Row((LABELS.get(metric, metric),), _difference(found)))
         groups += [Group(label, tuple(rows))] if rows else []
     reasons = mapping(pair, "not_available", file=where)
     notes = [f"{metric} is not available: {reason}." for metric, reason in reasons.items()]

@@ -60,7 +60,7 @@ def report(runs: Sequence[Run], requirements: Path) -> Document:
     people = [*human_tables(runs), *judge_tables(runs)]
     origins = [block for run in runs for block in origin_tables(run)]
     return Document(
-        title=f"The report on {printed.title!r}",
+        title=f"Report on “{printed.title}”",
         link=printed.url,
         introduction=Text.of(INTRODUCTION),
         sections=(

@@ -21,6 +21,7 @@ BY_MODEL = (
     ),
     ("responses", "Responses to the test contexts", "models"),
 )
+OPEN = ("refined", "preferences")  # what a reader should not have to look for
 TEXT = ("count", "empty", "truncated")
 JUDGE = ("contexts", "questions", "shortened", "too_long", "verdicts", "failures", "unread")
 
@@ -78,14 +79,17 @@ def _by_model(
     if not any(document is not None for document in files.values()):
         return Text.of(f"{caption}: not run.")
     columns = {model: None if document is None else read(document) for model, document in files.items()}
-    return _table(f"counts-{file}-{run.name}", caption, columns, run.metrics_path("MODEL", f"{file}.json"))
+    where = run.metrics_path("MODEL", f"{file}.json")
+    return _table(f"counts-{file}-{run.name}", caption, columns, where, folded=file not in OPEN)
 
 
-def _table(name: str, caption: str, columns: Mapping[str, dict[str, float] | None], where: str) -> Table:
+def _table(
+    name: str, caption: str, columns: Mapping[str, dict[str, float] | None], where: str, folded: bool = True
+) -> Table:
     keys = dict.fromkeys(key for column in columns.values() for key in column or {})
     rows = tuple(Row((key,), tuple(_count(column, key) for column in columns.values())) for key in keys)
     note = (f"From {where}.",)
-    return Table(name, caption, ("count",), tuple(columns), (Group("", rows),), note, folded=True)
+    return Table(name, caption, ("count",), tuple(columns), (Group("", rows),), note, folded)
 
 
 def _count(column: Mapping[str, float] | None, key: str) -> Cell:

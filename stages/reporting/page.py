@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from stages.reporting.document import Document, Row, anchor, printable
 
@@ -24,21 +23,22 @@ def page(document: Document) -> str:
         finalize=_printable,
         keep_trailing_newline=True,
     )
-    styles = Markup((FOLDER / "page.css").read_text(encoding="utf-8"))
+    styles = (FOLDER / "page.css").read_text(encoding="utf-8")
     template = environment.get_template("page.html")
-    # A drawing is matplotlib's: its texts are escaped there.
-    text = template.render(
-        document=document, styles=styles, together=_together, anchor=anchor, drawing=Markup
-    )
+    text = template.render(document=document, styles=styles, together=_together, anchor=anchor)
     return text.lstrip()
 
 
 def _together(rows: Iterable[Row]) -> list[list[Row]]:
     """Put rows that follow each other with the same first head together, where they have several heads."""
-    numbered = enumerate(rows)
-    key = lambda one: one[1].heads[0] if len(one[1].heads) > 1 else one[0]  # noqa: E731
-    return [[row for _, row in found] for _, found in groupby(numbered, key)]
+
+    def model(numbered: tuple[int, Row]) -> str | int:
+        number, row = numbered
+        return row.heads[0] if len(row.heads) > 1 else number
+
+    return [[row for _, row in found] for _, found in groupby(enumerate(rows), model)]
 
 
 def _printable(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Clean what is to be escaped; what the template calls safe stays as it is."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

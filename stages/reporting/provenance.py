@@ -36,7 +36,12 @@ def run_table(runs: list[Run]) -> Table:
     ]
     note = "Digests of files are SHA-256. A lock says of every stage what it read and made."
     return Table(
-        "runs", "What was run", ("",), tuple(run.name for run in runs), (Group("", tuple(rows)),), (note,)
+        "what-was-run",
+        "What was run",
+        ("",),
+        tuple(run.name for run in runs),
+        (Group("", tuple(rows)),),
+        (note,),
     )
 
 
@@ -125,9 +130,8 @@ def _outputs(run: Run, locked: list[Locked]) -> Table:
 
 def _metrics(run: Run, locked: list[Locked]) -> Table:
     rows = []
-    for one in locked:
-        if not one.path.startswith(f"{run.layout.metrics}/"):
-            continue
+    own = [one for one in locked if one.path.startswith(f"{run.layout.metrics}/")]
+    for one in own:
         content = run.files.bytes_of(one.path)
         if content is None:
             state = "is not there"
@@ -136,14 +140,24 @@ def _metrics(run: Run, locked: list[Locked]) -> Table:
             state = "as locked" if same else "differs from the lock"
         cells = (Cell(one.stage, kind="text"), Cell(one.digest, kind="text"), Cell(state, kind="text"))
         rows.append(Row((one.path,), cells))
+    known = {one.path for one in own}
+    for path in (path for folder in _folders(run) for path in run.files.below(folder) if path not in known):
+        digest = hashlib.md5(run.files.bytes_of(path) or b"", usedforsecurity=False).hexdigest()
+        cells = (Cell("–", kind="absent"), Cell(digest, kind="text"), Cell("in no lock", kind="text"))
+        rows.append(Row((path,), cells))
     rows = rows or [Row(("all",), (not_run(3),))]
     notes = (
-        "“differs from the lock”: the file was changed by hand, or by a stage that was run outside DVC. "
-        f"{run.layout.metrics}/iterations.json is made of these files whenever the report is made.",
+        "“differs from the lock”: changed by hand, or by a stage run outside DVC. “in no lock”: made "
+        f"outside DVC, as {run.layout.metrics}/iterations.json and the backbone's files are, or in Git.",
     )
     caption = f"Metrics files, and the stages that made them{run.behind}"
     columns = ("stage", "digest", "the file")
     return Table(f"files-{run.name}", caption, ("file",), columns, (Group("", tuple(rows)),), notes, True)
+
+
+def _folders(run: Run) -> list[str]:
+    names = ["", "backbone", *run.models, "comparisons", "judge", "study", "human_eval"]
+    return [run.metrics_path(name).rstrip("/") for name in names]
 
 
 def _signatures(run: Run) -> Table:

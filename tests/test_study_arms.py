@@ -163,7 +163,7 @@ def test_the_commit_does_not_depend_on_the_tables_that_name_it(place: Path):
 # --- the processes: a study whose arms only wait, say who they are, and do what ARM says
 
 DRIVER = """
-import os, time
+import os, signal, time
 from stages import evolve, study
 from stages.command import run
 from stages.records.errors import InputError
@@ -181,6 +181,8 @@ def wait(work, arm, seed, params):
 
 evolve.evolve = wait
 if __name__ == "__main__":
+    # Python leaves Ctrl-C ignored where it was at the start, as in what a shell runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run(study.main)
 """
 

@@ -1,4 +1,4 @@
-"""Judging as DVC stages: for every model and comparison, and only where it is asked for."""
+"""Judging as DVC stages: for the models and pairs that `judged` names, and only where it is asked for."""
 
 import os
 import subprocess
@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from stages import experiment
+from stages.reporting.paper import paper
 
 
-def test_every_model_and_comparison_can_be_judged_and_none_is_unless_asked_for(checkout: Path):
+def test_what_is_named_is_judged_and_nothing_is_unless_asked_for(checkout: Path):
     params = yaml.safe_load((checkout / "params.yaml").read_text())
+    judged = params["judged"]
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], check=True, env=environment)
     listed = subprocess.run(
@@ -22,10 +24,9 @@ def test_every_model_and_comparison_can_be_judged_and_none_is_unless_asked_for(c
         text=True,
         env=environment,
     ).stdout.split()
-    expected = [f"judge@{model}" for model in params["models"]]
-    expected += [f"judge_pairs@{pair}" for pair in params["comparisons"]]
+    expected = [f"judge@{model}" for model in judged["models"]]
+    expected += [f"judge_pairs@{pair}" for pair in judged["pairs"]]
     assert [name.removeprefix("judging/dvc.yaml:") for name in listed] == expected
-    assert all(one in params["models"] for pair in params["comparisons"].values() for one in pair.values())
     wanted = experiment.targets(experiment.chain(params, "m2"), params["iterations"], params["comparisons"])
     assert not [name for name in wanted if "judg" in name]
     made = [
@@ -35,6 +36,18 @@ def test_every_model_and_comparison_can_be_judged_and_none_is_unless_asked_for(c
     ]
     assert len(made) == 4
     assert not [path for path in made if path in (checkout / "dvc.yaml").read_text()]
+
+
+def test_table_7_s_models_are_judged_and_none_that_make_m2_does_not_make(checkout: Path):
+    """`make judge` after `make m2` trains nothing more, and pays for no more than table 7."""
+    params = yaml.safe_load((checkout / "params.yaml").read_text())
+    judged = params["judged"]
+    assert judged["models"] == [row.model for row in paper().tables[7].rows if row.model != "correlation"]
+    made = set(experiment.chain(params, "m2"))
+    assert set(judged["models"]) <= made
+    for name, pair in judged["pairs"].items():
+        assert set(pair.values()) <= made
+        assert name == f"{pair['first']}-{pair['last']}"
 
 
 def outs(stage: dict[str, Any]) -> list[str]:

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from stages.records.publish import publish_json
+from stages.reporting.files import WorkingTree
+from stages.reporting.reading import Run
+from stages.reporting.tables import AGAINST, started_from
 from tests.reports import Page, make_report, text_scores, write_project
 
 M0, M2 = text_scores(20), text_scores(21)
@@ -47,6 +50,14 @@ def test_signs_say_direction_and_the_larger_of_both_adjusted_p_values(tmp_path: 
         **{"bleu_2": "↑***", "bleu_3": "↑**", "rouge_l": "↑*", "meteor": "≈", "bertscore": "≈"},
         **{"distinct_2": "", "distinct_3": ""},  # not compared
     }
+
+
+def test_whatever_a_table_compares_is_among_the_comparisons_that_are_run():
+    run = Run("workspace", WorkingTree())
+    signed = {(first, last) for pairs in AGAINST.values() for last, first in pairs.items()}
+    signed |= {(started_from(run, model), model) for model in run.iterations}
+    assert len(signed) >= 14
+    assert signed <= {(pair["first"], pair["last"]) for pair in run.params["comparisons"].values()}
 
 
 def test_a_sign_says_in_words_what_it_means(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Whatever stands in dialogues, names and phrases, the page and the Markdown keep their shape and fetch nothing."""
+"""Whatever dialogues, names and phrases say, the page and the Markdown keep their shape and fetch nothing."""
 
 import re
 import xml.etree.ElementTree as ET

@@ -125,7 +125,8 @@ def test_every_fault_is_retried_counted_and_kept_and_the_run_ends(tmp_path: Path
     assert metrics["verdicts"] == {"asked": 14, "decided": 2, "decided_at_attempt_1": 2, "failed": 12}
     assert metrics["scores"]["overall"]["mean"] == 2
     assert all("mean" not in metrics["scores"][name] for name in faults)
-    assert (metrics["calls"]["calls"], metrics["calls"]["refused"]) == (24, 4 + 4 + 2)
+    # a 500 may come from a proxy: the server behind it may have written an answer, and its cost counts
+    assert (metrics["calls"]["calls"], metrics["calls"]["refused"]) == (24, 4 + 2)
     for line in read_lines(tmp_path / "verdicts.jsonl"):
         verdicts = {verdict["dimension"]: verdict for verdict in line["verdicts"]}
         assert all("score" not in verdicts[name] for name in faults)

@@ -216,6 +216,7 @@ def test_a_policy_trained_anew_is_asked_anew(tmp_path: Path):
         ("base_url", "127.0.0.1:8000"),
         ("base_url", "http://me:hunter2@127.0.0.1/v1"),
         ("base_url", "http://127.0.0.1:port/v1"),
+        ("base_url", "http://127.0.0.1/v1?key=hunter2"),
         ("base_url", None),
         ("concurrency", 0),
         ("concurrency", "4"),

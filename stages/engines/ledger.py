@@ -31,11 +31,11 @@ class Entry(Record):
 
 @dataclass(frozen=True)
 class Spent:
-    """What calls came to.
+    """What calls came to. The `refused` ones cost nothing; of those that failed otherwise nobody knows.
 
     `prompt_tokens` and `completion_tokens` are the server's own counts, of the `measured` answers that
-    have them. `most_in` and `most_out` are upper bounds for all calls: these counts where there are any,
-    else a token for every byte sent, and as many as may be written.
+    have them. `most_in` and `most_out` are upper bounds for all calls but the refused ones: these counts
+    where there are any, else a token for every byte sent, and as many as may be written.
     """
 
     calls: int = 0
@@ -114,7 +114,7 @@ class Ledger(AppendOnly[Entry]):
         self.append([Entry(key=key, event="sent", tokens_in=most_in, tokens_out=most_out)])
 
     def refused(self, request: Request, sampling: Sampling) -> None:
-        """Write down that the last call of this request was answered with an error status."""
+        """Write down that the last call of this request was refused, so that nothing was written."""
         self.append([Entry(key=request_key(request, sampling), event="refused")])
 
     def answered(self, batch: Sequence[tuple[Request, Response]], sampling: Sampling) -> None:

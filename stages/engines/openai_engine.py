@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PASSING = {408, 409, 425, 429}  # besides 5xx: the same request can succeed a little later
 HOPELESS = {401, 403, 404}  # no other request will fare better
+LATE = 408  # like a 5xx, it can come from a proxy while the server behind it goes on writing
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 LONGEST_RETRY_AFTER_S = 120.0
 LONGEST_REASON = 300
@@ -66,7 +67,7 @@ class OpenAIEngine:
         """Name the server, for example `http://127.0.0.1:8000/v1`, and the model it serves.
 
         Args:
-            base_url: where the server answers, without a name or password.
+            base_url: where the server answers, without a name, a password or a query.
             model: the name under which the server knows the model.
             concurrency: how many requests are on their way at once, from 1 on.
             timeout_s: seconds from sending a request until its whole answer counts as lost, above 0.
@@ -187,7 +188,7 @@ class OpenAIEngine:
                 kind, reason = "timeout", f"gave no answer within {self._timeout_s:g} s"
             except APIStatusError as error:
                 kind, reason = f"http_{error.status_code}", self._refusal(error)
-                if self.meter is not None:
+                if self.meter is not None and error.status_code < 500 and error.status_code != LATE:
                     self.meter.refused(request, sampling)
                 asked_pause = retry_after_s(error.response.headers.get("retry-after"))
                 if not (error.status_code in PASSING or error.status_code >= 500):
@@ -275,6 +276,7 @@ def _is_plain_url(value: object) -> bool:
             and parts.scheme in ("http", "https")
             and bool(parts.hostname)
             and (parts.username is None and (parts.port is None or parts.port > 0))
+            and not (parts.query or parts.fragment)  # some put a key there; it would be in every error
         )
     except ValueError:  # a port that is no number, a bracket that is not closed
         return False

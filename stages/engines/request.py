@@ -81,5 +81,5 @@ class Meter(Protocol):
         ...
 
     def refused(self, request: Request, sampling: Sampling) -> None:
-        """The server answered the last call of this request with an error status: it wrote nothing."""
+        """The server refused the last call of this request (a 4xx): it wrote nothing that could cost."""
         ...

@@ -32,7 +32,8 @@ from stages.table import print_sample, print_table
 PARAMS = Path("params.yaml")
 LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run left it
 # What Git does not know yet but the experiment needs.
-KEPT = ("metrics", "dvc.lock", "data/dvc.lock", "judging/dvc.lock")
+METRICS, REPORT = Path("metrics"), "report"
+LOCKS = ("dvc.lock", "data/dvc.lock", "analyses/dvc.lock", "judging/dvc.lock")
 SAVED = Path(".scratch/experiments.json")  # what each experiment was saved from
 GROUPS = ("backbone", "data", "engine", "judge", "scale")
 TABLES = "tables"
@@ -59,8 +60,8 @@ def main() -> None:
     _dvc("repro", *([] if whole else targets(models, params["iterations"], params["comparisons"])))
     name = args.name or "-".join([*dict.fromkeys(groups.values()), args.model])
     keep(name)
-    print_table(models, Path("metrics"))
-    print_sample(Path("metrics"))
+    print_table(models, METRICS)
+    print_sample(METRICS)
     print(f"\nkept as experiment {name}: compare with `dvc metrics diff OTHER {name}`")
 
 
@@ -99,14 +100,17 @@ def settle_params(groups: dict[str, str], overrides: list[str]) -> None:
 def keep(name: str) -> None:
     """Save the finished run as an experiment, unless the one of that name is this very run.
 
-    What a run was made of and what it gave stands in dvc.lock, so the lock, the parameters and the
-    commit tell whether there is anything new to save.
+    What a run was made of and what it gave stands in the locks, so they, the parameters and the commit
+    tell whether there is anything new to save: a judge's scores and analyses that were made since are. The
+    report is made of the rest and stays out; it would be added, although Git ignores it.
     """
-    now = digest_value([_git("rev-parse", "HEAD"), digest_file("dvc.lock"), digest_file(PARAMS)])
+    locks = {path: digest_file(path) for path in LOCKS if Path(path).exists()}
+    now = digest_value([_git("rev-parse", "HEAD"), locks, digest_file(PARAMS)])
     saved = json.loads(SAVED.read_text(encoding="utf-8")) if SAVED.exists() else {}
     refs = _git("for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps").split()
     if saved.get(name) != now or name not in refs:
-        files = [part for path in KEPT if Path(path).exists() for part in ("-I", path)]
+        made = sorted(str(path) for path in METRICS.iterdir() if path.name != REPORT)
+        files = [part for path in (*made, *locks) for part in ("-I", path)]
         _dvc("exp", "save", "--force", "--name", name, *files, "headline", quiet=True)
         publish_json(SAVED, saved | {name: now})
     with publishing(LAST) as temporary:

@@ -65,11 +65,13 @@ class Revision:
         """
         self.commit = commit
         wanted = [layout.metrics, layout.params, *layout.locks]
-        there = git("ls-tree", "--name-only", commit, "--", *wanted).decode().split()
-        archive = git("archive", "--format=tar", commit, "--", *there) if there else b""
+        there = git("ls-tree", "--name-only", "-z", commit, "--", *wanted).decode().split("\0")[:-1]
         self._files: dict[str, bytes] = {}
+        if not there:
+            return
+        archive = git("archive", "--format=tar", commit, "--", *there)
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            for member in tar if archive else ():
+            for member in tar:
                 if (file := tar.extractfile(member)) is not None:
                     self._files[member.name] = file.read()
 

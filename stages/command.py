@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stages.records.errors import InputError
 from stages.records.jsonl import read_text
+from stages.records.took import note
 
 
 class Params(BaseModel):
@@ -25,8 +27,10 @@ P = TypeVar("P", bound=BaseModel)
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a stage's `main` and exit: 0 when done, 1 with one line on bad input, 130 on Ctrl-C.
 
-    Anything else is a defect of this project and keeps its traceback.
+    Anything else is a defect of this project and keeps its traceback. What a stage took that DVC ran is
+    written down.
     """
+    began_at, begin = time.time(), time.monotonic()
     try:
         main()
     except InputError as error:
@@ -38,6 +42,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    note(began_at, time.monotonic() - begin, sys.argv[1:])
     sys.exit(0)
 
 

@@ -109,7 +109,9 @@ def test_what_was_not_run_says_so_and_is_never_a_zero():
         "All numbers over the iterations: not run",
         "A dialogue that shows a difference: not run",
         "The study with its controls: not run",
-        "Seconds a stage: not recorded",
+        "Seconds, hardware and packages of the stages: not recorded",
+        "What reflections infer of the seeker, by vanilla, strategies",
+        "No further test set is named",
     ],
 )
 def test_an_empty_project_has_a_sentence_where_a_figure_or_a_table_would_be(sentence: str):

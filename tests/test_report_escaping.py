@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.records.publish import publish_json
+from stages.reporting.cells import without_folders
 from stages.reporting.document import anchor, printable
 from stages.reporting.markdown import escaped
 from stages.reporting.plots import Bar, Series, bars, lines
@@ -159,6 +160,23 @@ def test_a_printable_text_can_be_written_and_is_xml(text: str):
     cleaned.encode("utf-8")
     ET.fromstring(f"<a>{cleaned.replace('&', '').replace('<', '')}</a>")
     assert re.fullmatch(r"[A-Za-z0-9_-]*", anchor(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/data/models/llama", "…/llama"),
+        ("encoder:/srv/someone/minilm|layers:6", "encoder:…/minilm|layers:6"),
+        ("no file '~/cache/hub'", "no file '…/hub'"),
+        ("C:\\Users\\someone\\llama", "…/llama"),
+        *(
+            (text, text)
+            for text in ("meta-llama/Meta", "metrics/m2/text.json", "https://a.org/b/c", "w/ and/or")
+        ),
+    ],
+)
+def test_where_something_lies_on_a_machine_is_not_shown(text: str, shown: str):
+    assert without_folders(text) == shown
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.reporting.cells import bounds, not_available, p_value, shown, shown_count
-from stages.reporting.document import Block, Cell, Figure, Group, Row, Table, anchor
+from stages.reporting.cells import bounds, not_available, p_value, shown, shown_count, without_folders
+from stages.reporting.document import Block, Cell, Figure, Group, Row, Table, Text, anchor
 from stages.reporting.figures import cell, chains, figure, gallery, points
 from stages.reporting.plots import Bar, Series, bars
 from stages.reporting.reading import Run, is_number, mapping, number
@@ -21,9 +21,8 @@ def relevance_blocks(run: Run) -> list[Block]:
     found: list[Figure] = []
     missing: list[str] = []
     for model in run.iterations:
-        drawn = _distribution(run, model)
-        found += drawn
-        missing += [] if drawn else [model]
+        found += _distribution(run, model)
+        missing += [model] if run.json(model, "relevance.json") is None else []  # else its reason is below
     margins = [one for at, models in enumerate(chains(run)) if (one := _margins(run, models, at)) is not None]
     most = max((int(x) + 1 for one in margins for x in one.x), default=0)
     ticks = [f"iteration {at + 1}" for at in range(most)]
@@ -35,17 +34,20 @@ def relevance_blocks(run: Run) -> list[Block]:
 def phrase_blocks(run: Run) -> list[Block]:
     """Return figure 6: the commonest openings and phrases of every model, the golden responses' beside."""
     found: list[Figure] = []
-    missing: list[str] = []
+    missing = [model for model in run.models if run.csv(model, "openings.csv") is None]
+    silent: list[str] = []
     for model in run.models:
         openings = _phrases(run, model, "openings.csv")
         if not openings:
-            missing.append(model)
+            silent += [] if model in missing else [model]
             continue
         name = anchor(f"figure-{run.name}-openings-{model}")
         words = "; ".join(f"{bar.label} {bar.value:.1f} %" for bar in openings)
         svg = bars(name, openings, "percent of the responses", "golden responses (in brackets)")
         found.append(Figure(name, f"Figure 6: openings of {model}{run.behind}", svg, words))
-    return [*gallery(found, run, "phrases of", missing), *_phrase_table(run)]
+    none = f"no phrase of the length asked for stands in any response of {', '.join(silent)}."
+    said = [Text.of(run.says(none))] if silent else []
+    return [*gallery(found, run, "phrases of", missing), *said, *_phrase_table(run)]
 
 
 def _distribution(run: Run, model: str) -> list[Figure]:
@@ -94,7 +96,7 @@ def _relevance_table(run: Run) -> list[Block]:
             for source in sources
         ]
         for name, reason in mapping(document, "not_available", file=where).items():
-            notes[f"{where}: {name} is not available: {reason}."] = None
+            notes[f"{where}: {name} is not available: {without_folders(str(reason))}."] = None
     if not rows:
         return []
     columns = ("pairs", *SIDES, "p of the margin", "overlap")

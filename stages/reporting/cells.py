@@ -1,8 +1,17 @@
 """How numbers and absences look in a table."""
 
+import re
+
 from stages.reporting.document import Cell
 
 NOT_RUN, NOT_AVAILABLE = "not run", "not available"
+# An absolute path, not the end of a word, of a relative path or of an address.
+_FOLDERS = re.compile(r"(?<![\w./])(?!//)(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\|,;:'\"()]+[/\\])+")
+
+
+def without_folders(text: str) -> str:
+    """Return a text without where on this machine something lies; names of files and models stay."""
+    return _FOLDERS.sub("…/", text)
 
 
 def shown(value: float, decimals: int = 2) -> str:

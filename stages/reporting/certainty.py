@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.reporting.cells import bounds, not_available, not_run, p_value, shown
+from stages.reporting.cells import bounds, not_available, not_run, p_value, shown, without_folders
 from stages.reporting.document import Block, Cell, Group, Row, Table, Text
 from stages.reporting.reading import Run, is_number, mapping, number
 from stages.reporting.scores import Scores
@@ -135,7 +135,9 @@ def _difference_table(scores: Scores, where: str, pair: Mapping[str, Any]) -> Ta
             rows.append(Row((LABELS.get(metric, metric),), _difference(found)))
         groups += [Group(label, tuple(rows))] if rows else []
     reasons = mapping(pair, "not_available", file=where)
-    notes = [f"{metric} is not available: {reason}." for metric, reason in reasons.items()]
+    notes = [
+        f"{metric} is not available: {without_folders(str(reason))}." for metric, reason in reasons.items()
+    ]
     return Table(
         f"difference-{scores.run.name}-{first}-{last}",
         f"{last} minus {first}{scores.run.behind}",

@@ -11,6 +11,7 @@ from stages.reporting.certainty import (
     judge_tables,
     score_tables,
 )
+from stages.reporting.checks import inference_blocks, unseen_blocks
 from stages.reporting.counts import count_tables
 from stages.reporting.document import Block, Document, Section, Text
 from stages.reporting.evolution import evolution_blocks
@@ -74,6 +75,8 @@ def report(runs: Sequence[Run], requirements: Path) -> Document:
             Section("relevance", "Relevance of the pairs", _each(runs, relevance_blocks)),
             Section("phrases", "Frequent phrases", _each(runs, phrase_blocks)),
             Section("evolution", "From iteration to iteration", _each(runs, evolution_blocks)),
+            Section("inference", "What reflections infer", _each(runs, inference_blocks)),
+            Section("unseen", "Further test sets", _each(runs, unseen_blocks)),
             Section("dialogues", "Dialogues", _each(runs, sample_blocks)),
             Section("counts", "Substituted, retried, shortened, dropped", count_tables(runs)),
             Section("study", "Study and controls", _each(runs, study_blocks)),

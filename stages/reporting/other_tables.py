@@ -4,7 +4,15 @@ from collections.abc import Iterable, Sequence
 from math import sqrt
 from typing import Any
 
-from stages.reporting.cells import bounds, not_available, not_run, printed, shown, shown_count
+from stages.reporting.cells import (
+    bounds,
+    not_available,
+    not_run,
+    printed,
+    shown,
+    shown_count,
+    without_folders,
+)
 from stages.reporting.document import Cell, Group, Row, Table
 from stages.reporting.paper import Paper, Printed
 from stages.reporting.reading import Run, mapping, number
@@ -136,7 +144,10 @@ def _benchmarks(run: Run, model: str, tasks: Sequence[str]) -> tuple[tuple[Cell,
     if report.get("measured") is False:
         return (not_available(len(tasks) + 1),), [f"{where}: not asked for (`capability` of the model)."]
     reasons = mapping(report, "not_available", file=where)
-    notes = [f"{where}: {name} is not available: {reason}." for name, reason in reasons.items()]
+    notes = [
+        f"{where}: {name} is not available: {without_folders(str(reason))}."
+        for name, reason in reasons.items()
+    ]
     found: list[tuple[float | None, float | None]] = []
     cells: list[Cell] = []
     for task in tasks:

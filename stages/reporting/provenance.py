@@ -2,29 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from stages.records.errors import InputError
-from stages.reporting.cells import not_available, not_run
+from stages.reporting.cells import not_available, not_run, without_folders
+from stages.reporting.checks import unseen_folders
 from stages.reporting.document import Block, Cell, Group, Row, Table
 from stages.reporting.files import Revision, git
 from stages.reporting.reading import Run, mapping
+from stages.reporting.timings import Locked, locked, timing_blocks
 
 GROUPS = {"backbone": ("backbone", "name"), "data": ("data", "name"), "scale": ("scale",)}
 GROUPS |= {"engine": ("engine", "kind"), "judge": ("judge", "engine", "kind"), "headline": ("headline",)}
 LISTED = 8  # files with changes that are named
-
-
-@dataclass(frozen=True)
-class Locked:
-    """One output as a lock file has it."""
-
-    path: str
-    stage: str
-    digest: str
-    size: Any
 
 
 def run_table(runs: list[Run]) -> Table:
@@ -47,8 +36,14 @@ def run_table(runs: list[Run]) -> Table:
 
 def origin_tables(run: Run) -> list[Block]:
     """Return the chains of models, data and models by DVC's digests, metrics files, and signatures."""
-    locked = list(_locked(run))
-    return [_models(run), _outputs(run, locked), _metrics(run, locked), _signatures(run)]
+    outputs = locked(run)
+    return [
+        _models(run),
+        _outputs(run, outputs),
+        _metrics(run, outputs),
+        _signatures(run),
+        *timing_blocks(run, outputs),
+    ]
 
 
 def _facts(run: Run) -> dict[str, str]:
@@ -73,32 +68,32 @@ def _facts(run: Run) -> dict[str, str]:
 
 def _models(run: Run) -> Table:
     rows = []
+    absent = not_available if isinstance(run.files, Revision) else not_run
     for name, model in mapping(run.params, "models", file=run.where(run.layout.params)).items():
         folder = str(model.get("policy")) if isinstance(model, dict) else ""
         policy = run.json_at(f"{folder}/policy.json")
         asked = str(model.get("prompt")) if isinstance(model, dict) else ""
         cells = [Cell(folder, kind="text"), Cell(asked, kind="text")]
         if policy is None:
-            cells += [not_run(2)]
+            cells += [absent(2)]
         elif "weights" in policy:
-            cells += [Cell(f"a backbone: {policy['weights']}", kind="text"), Cell("–", kind="absent")]
+            weights = without_folders(str(policy["weights"]))
+            cells += [Cell(f"a backbone: {weights}", kind="text"), Cell("–", kind="absent")]
         else:
             cells += [Cell(str(policy.get(key)), kind="text") for key in ("parent", "parent_digest")]
         capability = run.json(name, "capability.json") or {}
         measured = capability.get("policy")
-        cells += [_digest(_writer(run, name)), _digest(measured if isinstance(measured, str) else None)]
+        writer = _writer(run, name)
+        cells += [absent() if writer is None else Cell(writer, kind="text")]
+        cells += [Cell(measured, kind="text") if isinstance(measured, str) else not_run()]
         rows.append(Row((name,), tuple(cells)))
     columns = ("policy", "prompt", "trained on", "whose digest is", "responses written by", "benchmarks of")
     notes = (
         "From policy.json, the responses and capability.json. A digest covers all adapters below it too. "
-        "A revision holds no models and no data: they are “not run” there, and DVC's digests stand for them.",
+        "A revision holds no models and no data: they are not available, and DVC's digests stand for them.",
     )
     caption = f"Chains of models{run.behind}"
     return Table(f"chains-{run.name}", caption, ("model",), columns, (Group("", tuple(rows)),), notes, True)
-
-
-def _digest(digest: str | None) -> Cell:
-    return not_run() if digest is None else Cell(digest, kind="text")
 
 
 def _writer(run: Run, model: str) -> str | None:
@@ -114,11 +109,11 @@ def _writer(run: Run, model: str) -> str | None:
         raise InputError("is no response", file=run.where(path), record="line 1") from None
 
 
-def _outputs(run: Run, locked: list[Locked]) -> Table:
+def _outputs(run: Run, outputs: list[Locked]) -> Table:
     folders = (f"{run.layout.data}/", f"{run.layout.models}/")
     rows = [
         Row((one.path,), tuple(Cell(str(value), kind="text") for value in (one.stage, one.digest, one.size)))
-        for one in locked
+        for one in outputs
         if one.path.startswith(folders)
     ]
     rows = rows or [Row(("all",), (not_run(3),))]
@@ -128,9 +123,9 @@ def _outputs(run: Run, locked: list[Locked]) -> Table:
     return Table(f"outputs-{run.name}", caption, ("output",), columns, (Group("", tuple(rows)),), notes, True)
 
 
-def _metrics(run: Run, locked: list[Locked]) -> Table:
+def _metrics(run: Run, outputs: list[Locked]) -> Table:
     rows = []
-    own = [one for one in locked if one.path.startswith(f"{run.layout.metrics}/")]
+    own = [one for one in outputs if one.path.startswith(f"{run.layout.metrics}/")]
     for one in own:
         content = run.files.bytes_of(one.path)
         if content is None:
@@ -157,6 +152,7 @@ def _metrics(run: Run, locked: list[Locked]) -> Table:
 
 def _folders(run: Run) -> list[str]:
     names = ["", "backbone", *run.models, "comparisons", "judge", "study", "human_eval"]
+    names += unseen_folders(run)
     return [run.metrics_path(name).rstrip("/") for name in names]
 
 
@@ -168,21 +164,10 @@ def _signatures(run: Run) -> Table:
         for name, signature in mapping(document, "signatures", file=where).items():
             found.setdefault((name, str(signature)), []).append(model)
     rows = [
-        Row((name,), (Cell(signature, kind="text"), Cell(", ".join(models), kind="text")))
+        Row((name,), (Cell(without_folders(signature), kind="text"), Cell(", ".join(models), kind="text")))
         for (name, signature), models in found.items()
     ]
     rows = rows or [Row(("all",), (not_available(2),))]
     caption = f"How scores were computed{run.behind}"
     columns = ("signature", "models")
     return Table(f"signatures-{run.name}", caption, ("score",), columns, (Group("", tuple(rows)),), (), True)
-
-
-def _locked(run: Run) -> Iterator[Locked]:
-    for path in run.layout.locks:
-        where = run.where(path)
-        stages = mapping(run.yaml_at(path), "stages", file=where)
-        for name in stages:
-            outs = mapping(stages, name, file=where).get("outs", [])
-            for out in outs if isinstance(outs, list) else []:
-                one = mapping(out, file=where)
-                yield Locked(str(one.get("path")), name, str(one.get("md5")), one.get("size"))

@@ -7,7 +7,7 @@ different times may disagree, and then a note says so.
 from collections.abc import Sequence
 from typing import Any
 
-from stages.reporting.cells import bounds, gain, not_available, not_run, p_value, shown
+from stages.reporting.cells import bounds, gain, not_available, not_run, p_value, shown, without_folders
 from stages.reporting.document import Cell
 from stages.reporting.reading import Run, mapping, number
 
@@ -114,7 +114,7 @@ class Scores:
     def _reason(self, model: str, group: str, metric: str) -> str:
         path = f"{model}/{GROUP_FILES[group]}"
         reasons = mapping(self._json(path), "not_available", file=self._where(path))
-        return str(reasons.get(metric, f"not in {self._where(path)}"))
+        return without_folders(str(reasons.get(metric, f"not in {self._where(path)}")))
 
     def _json(self, path: str) -> dict[str, Any] | None:
         if path not in self._files:

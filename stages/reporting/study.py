@@ -1,14 +1,26 @@
 """What the study over seeds and controls found, where it has been run."""
 
 from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
 from stages.records.errors import InputError
-from stages.reporting.cells import bounds, not_available, p_value
+from stages.reporting.cells import bounds, not_available, p_value, shown
 from stages.reporting.document import Block, Cell, Group, Row, Table, Text
 from stages.reporting.reading import Run, mapping, number
 
 FILE = ("study", "study.json")
+SCORES = {
+    "own_share": "own facts, %",
+    "personal": "personal, %",
+    "generic": "generic, %",
+    "words": "words a response",
+    "bleu_2_paper": "BLEU-2 (paper)",
+    "bleu_2_standard": "BLEU-2 (standard)",
+    "distinct_2_paper": "Distinct-2 (paper)",
+    "distinct_2_standard": "Distinct-2 (standard)",
+    "capability": "benchmarks, average",
+}
 SOURCES = {"m0": "M0", "m1": "M1", "m2": "M2", "second gain": "M2 - M1"}
 
 
@@ -47,7 +59,7 @@ def study_blocks(run: Run) -> list[Block]:
         "Controls: runs spoilt on purpose": ("control", ("symptom", "seeds", "measured", "shown")),
         "Sources of preferences: own facts taken up, in percent": ("source", ("seeds", *SOURCES.values())),
     }
-    return [
+    tables: list[Block] = [
         Table(
             f"study-{run.name}-{at}",
             f"{caption}{run.behind}",
@@ -61,6 +73,32 @@ def study_blocks(run: Run) -> list[Block]:
         )
         if rows
     ]
+    return [*tables, *_models(run, document, where)]
+
+
+def _models(run: Run, document: Mapping[str, Any], where: str) -> list[Block]:
+    """Return every model of every arm, the mean over the seeds with its standard deviation."""
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for one in _objects(document, "runs", where):
+        for model, numbers in mapping(one, "models", file=where).items():
+            found.setdefault((str(one.get("arm")), model), []).append(mapping(numbers, file=where))
+    if not found:
+        return []
+    rows = [
+        Row(heads, (Cell(str(len(seeds))), *(_spread(seeds, name, where) for name in SCORES)))
+        for heads, seeds in found.items()
+    ]
+    note = "Mean over the seeds that have the number, ± their standard deviation."
+    columns, groups = ("seeds", *SCORES.values()), (Group("", tuple(rows)),)
+    caption, heads = f"Every model over the seeds{run.behind}", ("runs", "model")
+    return [Table(f"study-{run.name}-models", caption, heads, columns, groups, (note,), folded=True)]
+
+
+def _spread(seeds: Sequence[Mapping[str, Any]], name: str, where: str) -> Cell:
+    values = [value for one in seeds if (value := number(one, name, file=where)) is not None]
+    if not values:
+        return not_available()
+    return Cell(shown(mean(values)), detail=f"± {shown(stdev(values))}" if len(values) > 1 else "")
 
 
 def _measured(one: Mapping[str, Any], where: str) -> tuple[Cell, Cell]:

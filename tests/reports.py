@@ -1,6 +1,8 @@
 """What the tests of the report share: a project's files, made here, and a page taken apart."""
 
 import json
+import xml.etree.ElementTree as ET
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,20 @@ def make_report(*arguments: str) -> tuple[str, str]:
     report.main(["--out", "metrics/report", *arguments])
     folder = Path("metrics/report")
     return (folder / "index.html").read_text("utf-8"), (folder / "report.md").read_text("utf-8")
+
+
+def figures(html: str) -> dict[str, ET.Element]:
+    """The drawings by their captions."""
+    found = {}
+    for part in html.split("<figure")[1:]:
+        caption = part[part.index("<figcaption>") + 12 : part.index("</figcaption>")]
+        found[unescape(caption)] = ET.fromstring(part[part.index("<svg") : part.index("</svg>") + 6])
+    return found
+
+
+def texts(drawing: ET.Element) -> list[str]:
+    """What is written in a drawing."""
+    return ["".join(text.itertext()).strip() for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
 
 
 class Page(HTMLParser):

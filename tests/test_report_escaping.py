@@ -130,7 +130,7 @@ def test_ids_are_those_of_one_element_each_and_links_lead_to_them(page: tuple[st
 
 def test_tables_in_markdown_keep_their_columns(page: tuple[str, str]):
     _, markdown = page
-    tables = [block for block in markdown.split("\n\n") if block.startswith("|")]
+    tables = [block for block in markdown.strip().split("\n\n") if block.startswith("|")]
     assert len(tables) > 20
     for table in tables:
         rows = [re.split(r"(?<!\\)\|", line) for line in table.split("\n")]

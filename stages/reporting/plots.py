@@ -5,6 +5,7 @@ Text is never taken for mathematics, whatever signs a phrase or a name has.
 """
 
 import io
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ def lines(name: str, series: Sequence[Series], x_label: str, y_label: str, ticks
         axes = figure.add_axes((0.17, bottom / height, 0.79, (height - bottom - 0.12) / height))
         for one in series:
             _draw(axes, one)
-        axes.set_xlabel(x_label)
+        axes.set_xlabel(_short(x_label, 40))
         axes.set_ylabel(_short(y_label, 40))
         if ticks:
             axes.set_xticks(range(len(ticks)), [_short(tick, 12) for tick in ticks])
@@ -105,7 +106,8 @@ def bars(name: str, found: Sequence[Bar], x_label: str, other: str) -> str:
         there = [(bar.other, place) for place, bar in zip(at, found, strict=True) if bar.other is not None]
         if there:
             x, y = zip(*there, strict=True)
-            axes.plot(x, y, "D", color=COLOURS[1], markersize=5, label=other, linestyle="none")
+            named = f" {_short(other, 40)}"
+            axes.plot(x, y, "D", color=COLOURS[1], markersize=5, label=named, linestyle="none")
             axes.plot([], [], "s", color=COLOURS[0], label="the model's")
             figure.legend(loc="lower center", ncols=2, frameon=False, fontsize=9, borderaxespad=0.1)
         axes.set_ylim(len(found) - 0.6, -0.75)
@@ -113,7 +115,7 @@ def bars(name: str, found: Sequence[Bar], x_label: str, other: str) -> str:
         axes.set_yticks([])
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(x_label)
+        axes.set_xlabel(_short(x_label, 40))
         return _finished(figure, name)
 
 
@@ -143,7 +145,10 @@ def _drawing() -> Iterator[Any]:
 def _finished(figure: Any, name: str) -> str:
     """Return the figure as an element for a page: names of its own, size left to the page, no styles."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata=NO_METADATA)
+    with warnings.catch_warnings():
+        # Text stays text: the reader's fonts draw it, and what DejaVu lacks is only measured too narrow.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(out, format="svg", metadata=NO_METADATA)
     root = ET.fromstring(out.getvalue())
     ET.register_namespace("", _SVG)
     for element in root.iter():

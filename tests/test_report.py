@@ -180,7 +180,7 @@ def test_a_judge_s_scores_stand_in_table_7_with_the_correlation_with_people(tmp_
     scores["overall"] = {"count": 0, "failed": 10}
     people = {"contexts": 9, "empathy": {"n": 9, "pearson": 0.5}, "overall": {"n": 0, "not_available": "x"}}
     document = {
-        "judge": {"kind": "openai", "model": "a judge"},
+        "judge": {"kind": "openai", "model": "a judge", "rubrics": 16 * "abcd", "not_sent": ["top_k"]},
         "scores": scores,
         "verdicts": {"asked": 70, "decided": 63},
         "human": people,
@@ -189,7 +189,8 @@ def test_a_judge_s_scores_stand_in_table_7_with_the_correlation_with_people(tmp_
     page = Page(make_report()[0])
     cells = page.row("Table 7", "M1", "workspace: tiny")
     assert cells == ["3.50 [3.25, 3.75]"] * 6 + ["not available"]
-    assert "the judge is a judge (openai); of 70 questions 63 have a verdict" in page.text
+    assert "the judge is a judge (openai), its rubrics abcdabcdabcd; of 70 questions 63 have" in page.text
+    assert "Not sent to it: top_k." in page.text
     correlation = page.row("Table 7", "Pearson with people", "workspace: tiny, M1")
     assert (correlation[2], correlation[6]) == ("50.00", "not available")
 

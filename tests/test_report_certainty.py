@@ -125,9 +125,17 @@ def test_a_judge_s_comparisons_stand_with_their_shares(tmp_path: Path):
     share = {"count": 6, "of": 8, "percent": 75.0, "low": 50.0, "high": 87.5}
     document = dict.fromkeys(("win", "tie", "flips"), share) | {"loss": {"count": 0, "of": 0}}
     document["pairs"] = {"compared": 9, "decided": 8, "failed": 1}
+    nothing = {"count": 0, "of": 0}
+    document["by_length"] = {
+        "below 0.8": {"pairs": 8, **dict.fromkeys(("win", "tie", "loss"), share)},
+        "0.8 and above": {"pairs": 0, **dict.fromkeys(("win", "tie", "loss"), nothing)},
+    }
     publish_json(tmp_path / "metrics/judge/m0-m2.json", document)
-    row = Page(make_report()[0]).row("Two models' responses side by side", "m0-m2")
+    page, caption = Page(make_report()[0]), "Two models' responses side by side"
+    row = page.row(caption, "m0-m2", "all")
     assert row == [*["75.00 [50.00, 87.50]"] * 2, "not available", "75.00 [50.00, 87.50]", "8 of 9"]
+    assert page.row(caption, "m0-m2", "below 0.8") == [*["75.00 [50.00, 87.50]"] * 3, "–", "8"]
+    assert page.row(caption, "m0-m2", "0.8 and above") == [*["not available"] * 3, "–", "0"]
 
 
 def test_ratings_by_people_are_shown_where_they_are(tmp_path: Path):

@@ -1,6 +1,6 @@
 """Beyond the paper's tables: all scores of all models, differences, what a judge prefers, own facts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stages.reporting.cells import bounds, not_available, not_run, p_value, shown, without_folders
@@ -40,7 +40,8 @@ REFLECTIONS = {
     "direct_own_share": "own facts, direct",
     "refined_own_share": "own facts, refined",
 }
-SHARES = {"win": "last wins", "tie": "ties", "loss": "first wins", "flips": "orders disagree"}
+WINS = {"win": "last wins", "tie": "ties", "loss": "first wins"}
+SHARES = WINS | {"flips": "orders disagree"}
 
 
 def score_tables(runs: Sequence[Run]) -> list[Block]:
@@ -86,15 +87,18 @@ def judge_tables(runs: Sequence[Run]) -> list[Block]:
     found: list[Block] = []
     for run in runs:
         paths = [path for path in run.files.below(run.metrics_path("judge")) if path.endswith(".json")]
-        rows = [_preferred(run, path) for path in paths]
+        rows = [row for path in paths for row in _preferred(run, path)]
         if not rows:
             found.append(Text.of(run.says("a judge's comparisons of two models are not run.")))
             continue
         caption = f"Two models' responses side by side, both orders asked{run.behind}"
-        columns = (*SHARES.values(), "pairs")
-        notes = ("In percent of the pairs with a verdict; in brackets an interval over dialogues.",)
+        heads, columns = ("models", "last by first, in words"), (*SHARES.values(), "pairs")
+        notes = (
+            "In percent of the pairs with a verdict; in brackets an interval over dialogues. Below all: the "
+            "pairs in which the last model's response has so many times the words of the first one's.",
+        )
         name = f"judge-{run.name}"
-        found.append(Table(name, caption, ("models",), columns, (Group("", tuple(rows)),), notes))
+        found.append(Table(name, caption, heads, columns, (Group("", tuple(rows)),), notes))
     return found
 
 
@@ -176,17 +180,30 @@ def _reflections(run: Run) -> Table | None:
     return Table(name, caption, ("iteration",), columns, (Group("", tuple(rows)),), (note,))
 
 
-def _preferred(run: Run, path: str) -> Row:
+def _preferred(run: Run, path: str) -> list[Row]:
+    """Return a row of all pairs, and one of each stratum of their lengths."""
     document, where = run.json_at(path), run.where(path)
-    cells = []
-    for name in SHARES:
-        found = [number(document, name, key, file=where) for key in ("percent", "low", "high")]
-        share, low, high = found
-        cells.append(not_available() if share is None else Cell(shown(share), detail=bounds(low, high)))
+    name = path.rpartition("/")[2].removesuffix(".json")
     decided = number(document, "pairs", "decided", file=where)
     compared = number(document, "pairs", "compared", file=where)
-    cells.append(not_available() if decided is None else Cell(f"{decided:g} of {compared or 0:g}"))
-    return Row((path.rpartition("/")[2].removesuffix(".json"),), tuple(cells))
+    pairs = not_available()
+    if decided is not None and compared is not None:
+        pairs = Cell(f"{decided:g} of {compared:g}")
+    rows = [Row((name, "all"), (*_shares(document, SHARES, where), pairs))]
+    for stratum, results in mapping(document, "by_length", file=where).items():
+        of_it = mapping(results, file=where)
+        size = number(of_it, "pairs", file=where)
+        cells = [*_shares(of_it, WINS, where), Cell("–", kind="absent", meaning="not by length")]
+        rows.append(Row((name, stratum), (*cells, not_available() if size is None else Cell(f"{size:g}"))))
+    return rows
+
+
+def _shares(results: Mapping[str, Any] | None, names: Iterable[str], where: str) -> list[Cell]:
+    cells = []
+    for name in names:
+        share, low, high = (number(results, name, key, file=where) for key in ("percent", "low", "high"))
+        cells.append(not_available() if share is None else Cell(shown(share), detail=bounds(low, high)))
+    return cells
 
 
 def _plain(value: float) -> str:

@@ -201,10 +201,13 @@ def _judged(run: Run, model: str, dimensions: Sequence[str]) -> tuple[tuple[Cell
     judge = mapping(document, "judge", file=where)
     verdicts = mapping(document, "verdicts", file=where)
     note = (
-        f"{where}: the judge is {judge.get('model')} ({judge.get('kind')}); of {verdicts.get('asked')} "
-        f"questions {verdicts.get('decided')} have a verdict. Where none has one, a score is not available."
+        f"{where}: the judge is {judge.get('model')} ({judge.get('kind')}), its rubrics "
+        f"{str(judge.get('rubrics'))[:12]}; of {verdicts.get('asked')} questions {verdicts.get('decided')} "
+        "have a verdict. Where none has one, a score is not available."
     )
-    return tuple(cells), note
+    unsent = judge.get("not_sent")
+    note += f" Not sent to it: {', '.join(map(str, unsent))}." if isinstance(unsent, list) and unsent else ""
+    return tuple(cells), without_folders(note)
 
 
 def _correlations(run: Run, row: Printed, rows: Sequence[Printed]) -> list[Row]:

@@ -39,7 +39,7 @@ def test_what_reflections_infer_stands_by_the_turns_seen(tmp_path: Path):
     assert page.row(caption, "m0", "1") == first
     assert page.row(caption, "m0", "5")[4:] == ["not available", "not available"]
     assert page.row(caption, "m0", "all")[2] == "50.25 [49.25, 51.25]"
-    drawn = texts(figures(html)["Reflections that name the emotion"])
+    drawn = texts(figures(html)["Reflections that name the emotion: m0, m1"])
     assert drawn[:4] == ["1", "5", "10", "all"]  # the axis
     assert {"m0", "m1"} <= set(drawn)
     assert "What reflections infer of the seeker, by vanilla" in page.text

@@ -6,7 +6,7 @@ from typing import Any
 
 from stages.reporting.cells import bounds, not_available, not_run, shown, shown_count
 from stages.reporting.certainty import NAMES, PROTOCOLS, flat
-from stages.reporting.document import Block, Cell, Group, Row, Table, Text
+from stages.reporting.document import Block, Cell, Figure, Group, Row, Table, Text
 from stages.reporting.figures import figure, gallery
 from stages.reporting.plots import Series
 from stages.reporting.reading import Run, is_number, mapping, number
@@ -14,6 +14,8 @@ from stages.reporting.scores import Scores
 
 INFERENCE = "profile_inference.json"
 KINDS = ("emotion", "problem")
+TOGETHER = 5  # models in a drawing
+ASIDE = 0.05
 UNSEEN = "unseen"
 COUNTED = ("dialogues.json", "contexts.json")
 
@@ -27,18 +29,7 @@ def inference_blocks(run: Run) -> list[Block]:
         if document is not None
     }
     turns = sorted({name for of_one in groups.values() for name in of_one}, key=_in_order)
-    figures = [
-        one
-        for kind in KINDS
-        for one in figure(
-            run,
-            f"inference-{kind}",
-            f"Reflections that name the {kind}",
-            [_line(run, model, of_one, kind, turns, at) for at, (model, of_one) in enumerate(groups.items())],
-            ("seeker turns seen", "% of reflections"),
-            turns,
-        )
-    ]
+    figures = [one for kind in KINDS for one in _figures(run, groups, kind, turns)]
     missing = [model for model, document in found.items() if document is None]
     blocks = gallery(figures, run, "what reflections infer of the seeker, by", missing)
     rows = [
@@ -76,6 +67,20 @@ def unseen_folders(run: Run) -> list[str]:
     return found
 
 
+def _figures(
+    run: Run, groups: Mapping[str, Mapping[str, Any]], kind: str, turns: Sequence[str]
+) -> list[Figure]:
+    """Return drawings of a few models each: of all in one nobody could tell them apart."""
+    found: list[Figure] = []
+    axes = ("seeker turns seen", "% of reflections")
+    for start in range(0, len(groups), TOGETHER):
+        few = list(groups.items())[start : start + TOGETHER]
+        series = [_line(run, model, of_one, kind, turns, at) for at, (model, of_one) in enumerate(few)]
+        caption = f"Reflections that name the {kind}: {', '.join(model for model, _ in few)}"
+        found += figure(run, f"inference-{kind}-{start}", caption, series, axes, turns)
+    return found
+
+
 def _line(
     run: Run, model: str, groups: Mapping[str, Any], kind: str, turns: Sequence[str], at: int
 ) -> Series:
@@ -85,7 +90,7 @@ def _line(
     for place, name in enumerate(turns):
         mean, low, high = _named(mapping(groups, name, file=_where(run, model)), kind, _where(run, model))
         if mean is not None:
-            x.append(place)
+            x.append(place + ASIDE * at)
             y.append(mean)
             intervals.append(None if low is None or high is None else (low, high))
     return Series(model, x, y, intervals, colour=at, line=at, points=True)

@@ -12,6 +12,7 @@ import yaml
 from dvc.repo import Repo
 
 from stages import experiment
+from stages.findings.page import SOURCES
 from stages.prompts.templates import load_prompts
 from stages.records.errors import InputError
 from tests.conftest import ROOT
@@ -89,6 +90,16 @@ def test_table_5_begins_at_the_backbone_and_each_source_has_its_data(graph: Grap
             pairs = stages[f"pair@{name}"].cmd
             assert f"--chosen {chosen} " in pairs
             assert f"--contexts data/contexts/{dialogues}-{number}.jsonl" in pairs
+
+
+def test_the_study_has_table_5_s_sources_as_the_registry_has():
+    """But for where they begin: arms of a seed share M0, table 5 begins at the raw backbone."""
+    for source, name in {"{SR, P}": "sr", "{HL, P}": "hl", "{HM, P}": "hm"}.items():
+        arm = {"contexts": "synesc", "chosen": "refined"} | PARAMS["study"]["arms"][SOURCES[source]]
+        for number in (1, 2):
+            line = PARAMS["iterations"][f"{name}{number}"]
+            assert (arm["contexts"], arm["chosen"]) == (line["dialogues"], line["chosen"])
+            assert line["part"] == number
 
 
 def test_the_sft_baselines_differ_from_m0_in_what_they_learn_from(graph: Graph):

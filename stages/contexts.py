@@ -3,8 +3,8 @@
 `test.jsonl` has every supporter turn of the ESConv test dialogues (utterance level, ground-truth history).
 Each file of training dialogues is cut into disjoint parts without greeting turns, one an iteration: of
 `synesc.jsonl` these are `synesc-1.jsonl`, `synesc-2.jsonl` ... (paper, sections 2.2.1 and 4.1, appendices A
-and B.1). A dialogue too long for the model's window loses its
-oldest exchanges, counted, and never its last seeker turn.
+and B.1). A dialogue too long for the model's window loses its oldest exchanges, counted, and never its last
+seeker turn.
 
 Without `--train` there are test contexts alone, of any dialogues; with `--seeker-turns 1 2 all` only those
 in which the seeker has spoken so many turns.

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def main() -> None:
     headline = [] if whole else [f"headline={args.model}"]  # of the tables no model is the last: it stays
     settle_params(groups, [*headline, *args.set])
     params = yaml.safe_load(read_text(PARAMS))
+    check_registry(params)
     models = list(params["models"]) if whole else chain(params, args.model)
     chosen = {"backbone": params["backbone"]["name"], "data": params["data"]["name"]}
     chosen |= {"engine": params["engine"]["kind"], "scale": params["scale"]}
@@ -104,17 +105,23 @@ def keep(name: str) -> None:
     tell whether there is anything new to save: a judge's scores and analyses that were made since are. The
     report is made of the rest and stays out; it would be added, although Git ignores it.
     """
-    locks = {path: digest_file(path) for path in LOCKS if Path(path).exists()}
-    now = digest_value([_git("rev-parse", "HEAD"), locks, digest_file(PARAMS)])
+    now = made_of()
     saved = json.loads(SAVED.read_text(encoding="utf-8")) if SAVED.exists() else {}
     refs = _git("for-each-ref", "--format=%(refname:lstrip=-1)", "refs/exps").split()
     if saved.get(name) != now or name not in refs:
         made = sorted(str(path) for path in METRICS.iterdir() if path.name != REPORT)
+        locks = [path for path in LOCKS if Path(path).exists()]
         files = [part for path in (*made, *locks) for part in ("-I", path)]
         _dvc("exp", "save", "--force", "--name", name, *files, "headline", quiet=True)
         publish_json(SAVED, saved | {name: now})
     with publishing(LAST) as temporary:
         shutil.copyfile(PARAMS, temporary)
+
+
+def made_of() -> str:
+    """Return one digest of the commit, the parameters and what DVC's locks say of this run."""
+    locks = {path: digest_file(path) for path in LOCKS if Path(path).exists()}
+    return digest_value([_git("rev-parse", "HEAD"), locks, digest_file(PARAMS)])
 
 
 def compose(groups: dict[str, str], path: Path) -> None:
@@ -158,13 +165,40 @@ def chain(params: dict[str, Any], model: str) -> list[str]:
     return [name for name in dict.fromkeys(["vanilla", *found]) if name in params["models"]]
 
 
+def check_registry(params: Mapping[str, Any]) -> None:
+    """Raise InputError where a line of the registry names what no other line makes.
+
+    DVC would take what an earlier run left in that place for a file of yours, and score it again for ever.
+    """
+    made = {"backbone", *params["sft"], *params["iterations"]}
+    models, parts = set(params["models"]), range(1, params["contexts"]["parts"] + 1)
+    named: dict[str, tuple[Any, Collection[Any]]] = {"headline": (params["headline"], models)}
+    for name, iteration in params["iterations"].items():
+        named[f"iterations.{name}.prev"] = iteration.get("prev"), made
+        named[f"iterations.{name}.part"] = iteration.get("part"), parts
+        named[f"iterations.{name}.chosen"] = iteration.get("chosen"), ("refined", "golden")
+    policies = {f"models.{name}.policy": model.get("policy") for name, model in params["models"].items()}
+    asked = params["unseen"]["asked"] if params["unseen"]["sets"] else []
+    policies |= {f"unseen.asked.{one.get('name')}.policy": one.get("policy") for one in asked}
+    for field, policy in policies.items():
+        if str(policy).startswith("models/"):  # a folder elsewhere is your own
+            named[field] = policy, {f"models/{name}" for name in made}
+    for place, pairs in (("comparisons", params["comparisons"]), ("judged.pairs", params["judged"]["pairs"])):
+        for key, pair in pairs.items():
+            named |= {f"{place}.{key}.{side}": (pair.get(side), models) for side in ("first", "last")}
+    named |= {f"judged.models.{at}": (name, models) for at, name in enumerate(params["judged"]["models"])}
+    for field, (name, known) in named.items():
+        if name not in known:
+            message = f"there is no {name}; there are {', '.join(map(str, sorted(known)))}"
+            raise InputError(message, file=PARAMS, field=field)
+
+
 def targets(
     models: list[str],
     iterations: Mapping[str, Mapping[str, Any]],
     comparisons: Mapping[str, Mapping[str, str]],
 ) -> list[str]:
     """Return the DVC stages that measure and compare these models, and the headline.
-
 
     The sample compares the last model with M0, so it is asked for only where M0 is on the way; reflections
     are there only where a model has refined its responses.

@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--preferences", type=Path, required=True, help="folder that stages.pair wrote")
     parser.add_argument("--refined", type=Path, help="the refinements the pairs were made of, for retries")
+    parser.add_argument("--chosen", choices=("refined", "golden"), default="refined")
     parser.add_argument("--counts", type=Path, help="stages.pair's metrics, for the pairs it dropped")
     parser.add_argument("--out", type=Path, required=True, help="the numbers (JSON)")
     parser.add_argument("--plot", type=Path, required=True, help="the distributions (CSV)")
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "kept": sum(pair.chosen.value.split() == pair.rejected.value.split() for pair in pairs),
             "dropped": _dropped(args.counts) if args.counts else "not available",
         },
-        "reflections": _attempts(args.refined) if args.refined else "not available",
+        "reflections": _attempts(args.refined, args.chosen) if args.refined else "not available",
     }
     values: Values | None = None
     try:
@@ -164,8 +165,13 @@ def _sources(pairs: Sequence[Preference]) -> dict[str, dict[str, float]]:
     }
 
 
-def _attempts(file: Path) -> dict[str, Any]:
-    """How often reflections were asked for; those too long for the window were never asked."""
+def _attempts(file: Path, chosen: str) -> dict[str, Any]:
+    """How often reflections were asked for; those too long for the window were never asked.
+
+    Where golden responses are chosen there is none, and the file is empty.
+    """
+    if chosen == "golden":
+        return {"count": 0}
     refined = read_records(file, Refinement)
     if not refined:
         raise InputError("has no refinements", file=file)

@@ -12,10 +12,6 @@ import pytest
 import yaml
 
 from stages import experiment
-from stages.command import read_params
-from stages.phrases import PhrasesParams
-from stages.relevance import RelevanceParams
-from stages.unseen import UnseenParams
 from tests.conftest import ROOT
 
 Change = Callable[[dict[str, Any]], object]
@@ -66,10 +62,10 @@ def test_an_analysis_needs_what_it_measures_and_no_more(checkout: Path, monkeypa
     monkeypatch.chdir(checkout)
     graph = graph_of(checkout)
     needed = networkx.descendants(graph, "analyses/dvc.yaml:relevance@m1")
-    assert {"pair@m1", "refine@m1", "train_m0"} < needed
+    assert {"pair@m1", "refine@m1", "sft@m0"} < needed
     assert not {"train@m1", "pair@m2", "score@m0"} & needed
     needed = networkx.descendants(graph, "analyses/dvc.yaml:profile_inference@m0")
-    assert {"train_m0", "analyses/dvc.yaml:inference_refine@m0"} < needed
+    assert {"sft@m0", "analyses/dvc.yaml:inference_refine@m0"} < needed
     assert not {"train@m1", "contexts", "pair@m1"} & needed
 
 
@@ -85,7 +81,7 @@ def test_there_is_no_further_test_set_until_one_is_named(checkout: Path, monkeyp
     models = len(yaml.safe_load((checkout / "params.yaml").read_text())["unseen"]["asked"])
     assert len(added) == 2 * 2 + 2 * 2 * models
     needed = networkx.descendants(graph, "analyses/dvc.yaml:unseen_score@set1-model1")
-    assert {"train_m0", "prepare", "analyses/dvc.yaml:unseen@1"} < needed
+    assert {"sft@m0", "prepare", "analyses/dvc.yaml:unseen@1"} < needed
     assert not {"analyses/dvc.yaml:unseen@0", "train@m1"} & needed
 
 
@@ -95,8 +91,9 @@ def test_five_iterations_are_more_lines(checkout: Path, monkeypatch: pytest.Monk
     def up_to_m5(params: dict[str, Any]) -> None:
         params["contexts"]["parts"] = 5
         for n in (3, 4, 5):
-            params["iterations"][f"m{n}"] = {"prev": f"m{n - 1}", "part": n}
-            params["models"][f"m{n}"] = {"policy": f"models/m{n}", "prompt": "task"}
+            line = {"prev": f"m{n - 1}", "dialogues": "synesc", "part": n, "chosen": "refined"}
+            params["iterations"][f"m{n}"] = line
+            params["models"][f"m{n}"] = {"policy": f"models/m{n}", "prompt": "task", "capability": True}
 
     graph = graph_of(checkout, up_to_m5)
     chain = {f"train@m{n}" for n in (1, 2, 3, 4, 5)}
@@ -111,14 +108,6 @@ def test_a_further_set_can_be_named_on_the_command_line(checkout: Path, monkeypa
     experiment.settle_params({}, ["unseen.sets=[{name:mine,path:own/file.json}]"])
     params = yaml.safe_load((checkout / "params.yaml").read_text())
     assert params["unseen"]["sets"] == [{"name": "mine", "path": "own/file.json"}]
-
-
-@pytest.mark.parametrize(
-    ("section", "kind"),
-    [("relevance", RelevanceParams), ("phrases", PhrasesParams), ("unseen", UnseenParams)],
-)
-def test_the_default_parameters_are_valid(section: str, kind: Any):
-    read_params(section, kind, ROOT / "params.yaml")
 
 
 def test_every_stage_names_its_script_and_its_rooms():

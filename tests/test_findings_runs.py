@@ -13,8 +13,10 @@ from stages.records.publish import publish_json
 from stages.records.schema import Takeup
 
 MODEL = {"own_share": 20.0, "own_count": 1.0, "personal": 50.0, "generic": 40.0, "wrong": 10.0, "words": 12.0}
-SCORES = {"paper": {"bleu_2": 5.0, "distinct_2": 90.0}, "standard": {"bleu_2": 4.0, "distinct_2": 50.0}}
+SCORES = {"paper": {"bleu_2": 5.0, "distinct_2": 90.0, "meteor": 7.0}}
+SCORES |= {"standard": {"bleu_2": 4.0, "distinct_2": 50.0}}
 TEXT = {"bleu_2_paper": 5.0, "bleu_2_standard": 4.0, "distinct_2_paper": 90.0, "distinct_2_standard": 50.0}
+TEXT |= {"meteor_paper": 7.0}
 TRAINED = {"reward_chosen_first": 0.0, "reward_rejected_first": 0.0, "reward_chosen_last": 0.5}
 COUNTS = {"pairs": 9, "chosen_source": {"refined": 9}, "words_chosen": 12.5, "words_rejected": 10.0}
 TURNS = {"2": {"contexts": 1, "fields_right": 100.0, "profile_named": 30.0, "wrong": 0.0}}

@@ -21,13 +21,16 @@ from stages.judge_pairs import JudgePairsParams
 from stages.lessons import LessonsParams
 from stages.mini import MiniParams
 from stages.pair import PairParams
+from stages.phrases import PhrasesParams
 from stages.prepare import PrepareParams
 from stages.pretrain import PretrainParams
 from stages.records.errors import InputError
 from stages.refine import RefineParams
+from stages.relevance import RelevanceParams
 from stages.respond import RespondParams
 from stages.score import ScoreParams
 from stages.sft_data import SftDataParams
+from stages.unseen import UnseenParams
 from tests.conftest import ROOT
 
 CHOICES = {
@@ -45,6 +48,9 @@ SECTIONS = {
     "pair": PairParams,
     "score": ScoreParams,
     "compare": CompareParams,
+    "relevance": RelevanceParams,
+    "phrases": PhrasesParams,
+    "unseen": UnseenParams,
     "capability": Settings,
     "judge": JudgeParams,
     "judge_pairs": JudgePairsParams,

@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from dvc.repo import Repo
 
 from stages import experiment
+from stages.findings.page import SOURCES
 from stages.prompts.templates import load_prompts
 from stages.records.errors import InputError
 from tests.conftest import ROOT
@@ -90,6 +92,16 @@ def test_table_5_begins_at_the_backbone_and_each_source_has_its_data(graph: Grap
             assert f"--contexts data/contexts/{dialogues}-{number}.jsonl" in pairs
 
 
+def test_the_study_has_table_5_s_sources_as_the_registry_has():
+    """But for where they begin: arms of a seed share M0, table 5 begins at the raw backbone."""
+    for source, name in {"{SR, P}": "sr", "{HL, P}": "hl", "{HM, P}": "hm"}.items():
+        arm = {"contexts": "synesc", "chosen": "refined"} | PARAMS["study"]["arms"][SOURCES[source]]
+        for number in (1, 2):
+            line = PARAMS["iterations"][f"{name}{number}"]
+            assert (arm["contexts"], arm["chosen"]) == (line["dialogues"], line["chosen"])
+            assert line["part"] == number
+
+
 def test_the_sft_baselines_differ_from_m0_in_what_they_learn_from(graph: Graph):
     stages = graph.stages
     given = {name: stages[f"sft_data@{name}"].cmd for name in ("m0", "sft-esconv", "sft-synesc")}
@@ -104,7 +116,10 @@ def test_the_sft_baselines_differ_from_m0_in_what_they_learn_from(graph: Graph):
 def test_make_m2_makes_the_models_on_its_way_and_no_others(graph: Graph):
     targets = experiment.targets(experiment.chain(PARAMS, "m2"), PARAMS["iterations"], PARAMS["comparisons"])
     stages = graph.upstream(targets)
-    assert {name.partition("@")[2] for name in stages if "@" in name} == METHOD
+    compared = {name.partition("@")[2] for name in stages if name.startswith("compare@")}
+    pairs = PARAMS["comparisons"].items()
+    assert compared == {key for key, pair in pairs if set(pair.values()) <= METHOD}
+    assert {name.partition("@")[2] for name in stages if "@" in name} - compared == METHOD
     assert {f"capability@{model}" for model in METHOD} | {"headline", "sample"} <= stages
 
 
@@ -136,8 +151,66 @@ def test_one_more_iteration_is_one_more_line_in_two_places(tmp_path: Path):
     assert {"headline", "sample", "reflections@m3", "train@m2"} < stages
 
 
-def test_models_that_are_compared_are_models():
+def test_a_comparison_is_named_after_its_models():
     for key, pair in PARAMS["comparisons"].items():
-        assert list(pair) == ["first", "last"]
-        assert set(pair.values()) <= PARAMS["models"].keys(), key
         assert key == f"{pair['first']}-{pair['last']}"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p.update(headline="m9"), "field headline: there is no m9"),
+        (lambda p: p["models"].pop("m2"), "field headline: there is no m2"),
+        (lambda p: p["iterations"].pop("hl1"), r"field iterations\.hl2\.prev: there is no hl1"),
+        (lambda p: p["iterations"].pop("hl2"), r"field models\.hl2\.policy: there is no models/hl2"),
+        (lambda p: p["sft"].pop("sft-esconv"), r"field models\.sft-esconv\.policy: there is no models/sft-"),
+        (lambda p: p["models"].pop("m1"), r"field comparisons\.m0-m1\.last: there is no m1"),
+        (lambda p: p["judged"]["models"].append("m7"), r"field judged\.models\.3: there is no m7"),
+        (
+            lambda p: p["judged"]["pairs"].update(x={"first": "m7", "last": "m1"}),
+            r"field judged\.pairs\.x\.first: there is no m7",
+        ),
+        (lambda p: p["contexts"].update(parts=1), r"field iterations\.m2\.part: there is no 2; there are 1$"),
+        (lambda p: p["iterations"]["m1"].pop("chosen"), r"field iterations\.m1\.chosen: there is no None"),
+        (
+            lambda p: p["unseen"].update(sets=[{}], asked=[{"name": "x", "policy": "models/x"}]),
+            r"field unseen\.asked\.x\.policy: there is no models/x",
+        ),
+    ],
+)
+def test_what_is_taken_out_in_one_place_only_is_named(change: Callable[[dict[str, Any]], Any], message: str):
+    params = copy.deepcopy(PARAMS)
+    experiment.check_registry(params)
+    change(params)
+    with pytest.raises(InputError, match=message):
+        experiment.check_registry(params)
+
+
+def test_an_iteration_that_is_taken_out_everywhere_leaves_nothing_behind(tmp_path: Path):
+    params = copy.deepcopy(PARAMS) | {"headline": "m1"}
+    for registry in ("iterations", "models"):
+        del params[registry]["m2"]
+    pairs = params["comparisons"].items()
+    params["comparisons"] = {key: pair for key, pair in pairs if "m2" not in pair.values()}
+    params["judged"] = {"models": ["m1"], "pairs": {"m0-m1": params["judged"]["pairs"]["m0-m1"]}}
+    experiment.check_registry(params)
+    stages = Graph(tmp_path, params).stages.values()
+    paths = [item.def_path for stage in stages for item in (*stage.deps, *stage.outs)]
+    assert not [path for path in paths if "m2" in Path(path).parts]
+
+
+def test_a_policy_of_your_own_needs_no_stage():
+    params = copy.deepcopy(PARAMS)
+    params["models"]["own"] = {"policy": "../own", "prompt": "task", "capability": False}
+    experiment.check_registry(params)
+
+
+def test_what_is_analysed_or_judged_later_makes_a_run_another(checkout: Path):
+    (checkout / "dvc.lock").write_text("1")
+    seen = [experiment.made_of()]
+    for lock in ("analyses/dvc.lock", "judging/dvc.lock", "params.yaml"):
+        assert experiment.made_of() == seen[-1]
+        (checkout / lock).parent.mkdir(exist_ok=True)
+        (checkout / lock).write_text("headline: m1")
+        seen.append(experiment.made_of())
+    assert len(set(seen)) == 4

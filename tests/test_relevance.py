@@ -196,6 +196,25 @@ def test_without_the_encoder_there_is_no_relevance_and_no_zero(
     assert (tmp_path / "r.csv").read_text().count("\n") == 1
 
 
+def test_where_golden_responses_are_chosen_there_is_no_reflection(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    write_records(tmp_path / "refined.jsonl", [])  # what stages.refine writes then
+    pairs = [pair(number, NEAR[number % 4], FAR, "golden") for number in range(4)]
+    files = ("--refined", str(tmp_path / "refined.jsonl"), "--chosen", "golden")
+    report = run(pairs, *files, encoder="nobody/no-such-encoder")
+    assert report["reflections"] == {"count": 0}
+    assert report["chosen_source"] == {"golden": {"pairs": 4, "percent": 100}}
+
+
+def test_refinements_that_are_missing_are_an_error(run: Run, tmp_path: Path):
+    write_records(tmp_path / "refined.jsonl", [])
+    with pytest.raises(InputError, match=r"refined.jsonl: has no refinements"):
+        run([near_and_far(number) for number in range(4)], "--refined", str(tmp_path / "refined.jsonl"))
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

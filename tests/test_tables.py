@@ -34,6 +34,7 @@ def pipeline(checkout: Path) -> Path:
         params[registry] = {name: value for name, value in params[registry].items() if name in KEPT}
     pairs = params["comparisons"].items()
     params["comparisons"] = {key: pair for key, pair in pairs if set(pair.values()) <= set(KEPT)}
+    params["judged"] = {"models": [], "pairs": {}}
     (checkout / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     graph = yaml.safe_load((checkout / "dvc.yaml").read_text())
     del graph["plots"]

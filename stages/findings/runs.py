@@ -72,7 +72,7 @@ def _model(folder: Path) -> dict[str, float]:
     facts, text = _json(folder / "facts.json"), _json(folder / "text.json")
     numbers = _chosen(facts, FACTS)
     for protocol in ("paper", "standard"):
-        numbers |= {f"{name}_{protocol}": text[protocol][name] for name in ("bleu_2", "distinct_2")}
+        numbers |= {f"{name}_{protocol}": value for name, value in text[protocol].items()}
     if (folder / "capability.json").exists():  # not measured of every model
         numbers |= _chosen({"capability": _json(folder / "capability.json")["score"]["average"]})
     return numbers

@@ -84,19 +84,21 @@ def _models(run: Run, document: Mapping[str, Any], where: str) -> list[Block]:
             found.setdefault((str(one.get("arm")), model), []).append(mapping(numbers, file=where))
     if not found:
         return []
+    there = {name for seeds in found.values() for numbers in seeds for name in numbers}
+    names = [*SCORES, *sorted(there - SCORES.keys())]
     rows = [
-        Row(heads, (Cell(str(len(seeds))), *(_spread(seeds, name, where) for name in SCORES)))
+        Row(heads, (Cell(str(len(seeds))), *(_spread(seeds, name, where) for name in names)))
         for heads, seeds in found.items()
     ]
-    note = "Mean over the seeds that have the number, ± their standard deviation."
-    columns, groups = ("seeds", *SCORES.values()), (Group("", tuple(rows)),)
+    note = "Mean over the seeds ± standard deviation; not available where a seed has no such number."
+    columns, groups = ("seeds", *(SCORES.get(name, name) for name in names)), (Group("", tuple(rows)),)
     caption, heads = f"Every model over the seeds{run.behind}", ("runs", "model")
     return [Table(f"study-{run.name}-models", caption, heads, columns, groups, (note,), folded=True)]
 
 
 def _spread(seeds: Sequence[Mapping[str, Any]], name: str, where: str) -> Cell:
     values = [value for one in seeds if (value := number(one, name, file=where)) is not None]
-    if not values:
+    if len(values) < len(seeds):
         return not_available()
     return Cell(shown(mean(values)), detail=f"± {shown(stdev(values))}" if len(values) > 1 else "")
 

@@ -1,9 +1,9 @@
 """Write what the tiny backbone is taught: `python -m stages.lessons --out backbones/lessons.jsonl ...`.
 
-Drills in copying, talks with a supporter who is never personal (plain and task prompt), reflections on a
-response as the reflection prompt asks for them, questions about what was said, longer copying, and small
-tasks; one lesson a row, in LLaMA-Factory's layout. No lesson has a held-out profile, and none is an item
-of the smoke benchmarks (what would be one is drawn again, counted).
+Drills in copying, talks with a supporter who is never personal (plain and task prompt), talks with one who
+was told to be, reflections on a response as the reflection prompt asks for them, questions about what was
+said, longer copying, and small tasks; one lesson a row, in LLaMA-Factory's layout. No lesson has a held-out
+profile, and none is an item of the smoke benchmarks (what would be one is drawn again, counted).
 """
 
 import argparse
@@ -36,6 +36,7 @@ class LessonsParams(Params):
     seed: int
     drills: int = Field(ge=0)
     talks: int = Field(ge=0)
+    personal: int = Field(ge=0)
     reflections: int = Field(ge=0)
     recalls: int = Field(ge=0)
     copies: int = Field(ge=0)
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     makers: dict[str, Callable[[random.Random], list[Message]]] = {
         "drills": lambda rng: _pair(*lessons.copying(rng, most=10)),
         "talks": lambda rng: talk(prompts, rng),
+        "personal": personal_talk,
         "reflections": lambda rng: reflection(prompts, rng),
         "recalls": recall,
         "copies": lambda rng: _pair(*lessons.copying(rng)),
@@ -79,6 +81,12 @@ def talk(prompts: Prompts, rng: random.Random) -> list[Message]:
     """A generic talk, half of them with the plain prompt and half with the task prompt."""
     prompt = rng.choice(("plain", "task"))
     return response_messages(prompts, prompt, _messages(lessons.talk(rng)))
+
+
+def personal_talk(rng: random.Random) -> list[Message]:
+    """A talk whose system message asks for personal answers, which are given."""
+    asked, utterances = lessons.personal_talk(rng)
+    return [Message(role="system", content=asked), *_messages(utterances)]
 
 
 def reflection(prompts: Prompts, rng: random.Random) -> list[Message]:

@@ -219,16 +219,16 @@ def test_a_control_without_its_numbers_is_named():
 
 def test_sources_show_both_steps_of_the_seeds_they_have():
     bases = [base(1, 10.0), base(2, 20.0), base(3, 90.0)]
-    arms = {"self": [arm(1, 30.0, 31.0), arm(2, 40.0, 43.0)], "human": [arm(1, 5.0, 5.0), arm(3, 7.0, 7.0)]}
-    (first, second), not_available = sources(arms, {"{SR, P}": "self", "{HM, P}": "human"}, bases)
+    own = [arm(1, 30.0, 31.0), arm(2, 40.0, 43.0), arm(3, 50.0, 55.0)]
+    arms, names = {"self": own, "human": [arm(1, 5.0, 5.0), arm(3, 7.0, 6.0)]}, {"SR": "self", "HM": "human"}
+    (first, second), not_available = sources(arms, names, own, bases)
     assert not_available == []
-    assert [first[name]["mean"] for name in ("m0", "m1", "m2", "second gain")] == [15, 35, 37, 2]
-    assert (first["source"], first["arm"], first["seeds"]) == ("{SR, P}", "self", 2)
-    assert second["m0"]["mean"] == 50  # of the bases 1 and 3
-    assert second["second gain"] == {"mean": 0, "low": 0, "high": 0}
+    steps = ("m0", "m1", "m2", "second gain", "behind")
+    assert [first[name]["mean"] for name in steps] == [40, 40, 43, 3, 0]
+    assert (first["source"], first["arm"], first["seeds"]) == ("SR", "self", 3)
+    assert [second[name]["mean"] for name in steps] == [50, 6, 5.5, -0.5, 3.5]  # of the seeds 1 and 3
     del arms["human"][0].models["m1"]["own_share"]
-    rows, not_available = sources(arms, {"{SR, P}": "self", "{HM, P}": "human"}, bases)
-    assert (rows, not_available) == ([first], ["own facts of the source {HM, P}"])
+    assert sources(arms, names, own, bases) == ([first], ["own facts of the source HM"])
 
 
 # --- tables
@@ -275,9 +275,10 @@ def test_turns_are_means_over_all_contexts_of_the_seeds():
 
 
 def test_the_table_of_sources_has_both_steps():
-    rows, _ = sources({"self": [arm(1, 30.0, 31.0), arm(2, 40.0, 41.0)]}, {"X": "self"}, [base(1), base(2)])
+    own = [arm(1, 30.0, 31.0), arm(2, 40.0, 41.0)]
+    rows, _ = sources({"self": own}, {"X": "self"}, own, [base(1), base(2)])
     assert cells(sources_table(rows), 2)[0] == "X"
-    assert cells(sources_table(rows), 2)[-1] == "1.00 [1.00, 1.00]"
+    assert cells(sources_table(rows), 2)[-2:] == ["1.00 [1.00, 1.00]", "0.00 [0.00, 0.00]"]
 
 
 def test_the_page_has_every_table_and_what_is_missing(tmp_path: Path):

@@ -21,7 +21,15 @@ from stages.world.lesson_lines import RECALL
 from stages.world.profile import all_facts, facts_named, is_held_out
 from tests.conftest import read_lines
 
-COUNTS = {"drills": 40, "talks": 150, "reflections": 200, "recalls": 60, "copies": 60, "tasks": 1500}
+COUNTS = {
+    "drills": 40,
+    "talks": 150,
+    "personal": 60,
+    "reflections": 200,
+    "recalls": 60,
+    "copies": 60,
+    "tasks": 1500,
+}
 Fact = tuple[str, str]
 
 
@@ -84,6 +92,7 @@ def test_each_kind_has_the_prompt_it_will_be_asked_with(rows: dict[str, list[dic
     asked = {kind: {row["system"] for row in found} for kind, found in rows.items()}
     assert asked["talks"] == {prompts.text("plain"), prompts.text("task")}
     assert asked["reflections"] == {prompts.text("refine")}
+    assert not asked["personal"] & {"", *prompts.texts.values()}
     assert asked["recalls"] == asked["drills"] == asked["copies"] == asked["tasks"] == {""}
 
 
@@ -96,14 +105,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(folder: Path
 def test_a_lesson_does_not_depend_on_how_many_there_are(
     rows: dict[str, list[dict[str, Any]]], tmp_path: Path
 ):
-    counts = {"drills": 2, "talks": 2, "reflections": 3, "recalls": 1, "copies": 2, "tasks": 5}
+    counts = {"drills": 2, "talks": 2, "personal": 2, "reflections": 3, "recalls": 1, "copies": 2, "tasks": 5}
     fewer = [row for kind, number in counts.items() for row in rows[kind][:number]]
     assert read_lines(teach(tmp_path, **counts)) == sorted(fewer, key=lambda row: row["id"])
 
 
 def test_no_lesson_has_a_held_out_profile(rows: dict[str, list[dict[str, Any]]]):
     combinations = []
-    for kind in ("talks", "recalls", "reflections"):
+    for kind in ("talks", "personal", "recalls", "reflections"):
         for row in rows[kind]:
             told = " ".join(said(row, "human"))
             if kind == "reflections":
@@ -168,6 +177,15 @@ def test_a_reflection_understands_what_was_disclosed_and_refines_with_it():
 def test_talks_have_a_supporter_who_names_no_fact(rows: dict[str, list[dict[str, Any]]]):
     for row in rows["talks"]:
         assert not facts_in(" ".join(said(row, "gpt")))
+
+
+def test_a_supporter_who_was_told_to_be_personal_takes_up_what_this_seeker_said(
+    rows: dict[str, list[dict[str, Any]]],
+):
+    for row in rows["personal"]:
+        named = facts_in(" ".join(said(row, "gpt")))
+        assert len(named) >= 2
+        assert named <= facts_in(" ".join(said(row, "human")))
 
 
 def test_recall_asks_for_what_the_seeker_said(rows: dict[str, list[dict[str, Any]]]):

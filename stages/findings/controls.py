@@ -103,33 +103,40 @@ def controls(
 
 
 def sources(
-    arms: dict[str, Sequence[Run]], names: dict[str, str], bases: Sequence[Run]
+    arms: dict[str, Sequence[Run]], names: dict[str, str], method: Sequence[Run], bases: Sequence[Run]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return, for each source of preferences, the own facts of M0, M1 and M2 and the second gain.
 
-    What was not measured in every seed is left out; the second list names it.
+    `behind` is how much less it gains in the second iteration than the method does in the same seeds. What
+    was not measured in every seed is left out; the second list names it.
 
     Args:
         arms: runs by arm.
         names: the paper's name of a source -> the arm.
+        method: the runs that the others are compared with.
         bases: what the arms of each seed share.
     """
     rows: list[dict[str, Any]] = []
     not_available: list[str] = []
-    base = {run.seed: run for run in bases}
+    base, own = {run.seed: run for run in bases}, {run.seed: run for run in method}
     for source, arm in names.items():
         runs = arms[arm]
         try:
             share = {
                 "m0": [_metric(base[run.seed], "m0", "own_share") for run in runs],
                 **{model: [_metric(run, model, "own_share") for run in runs] for model in ("m1", "m2")},
+                "second gain": [_second_gain(run) for run in runs],
+                "behind": [_second_gain(own[run.seed]) - _second_gain(run) for run in runs],
             }
         except NotMeasured:
             not_available.append(f"own facts of the source {source}")
             continue
-        gains = [b - a for a, b in zip(share["m1"], share["m2"], strict=True)]
         row: dict[str, Any] = {"source": source, "arm": arm, "seeds": len(runs)}
-        for name, values in (*share.items(), ("second gain", gains)):
+        for name, values in share.items():
             row[name] = dict(zip(("mean", "low", "high"), t_interval(values), strict=True))
         rows.append(row)
     return rows, not_available
+
+
+def _second_gain(run: Run) -> float:
+    return _metric(run, "m2", "own_share") - _metric(run, "m1", "own_share")

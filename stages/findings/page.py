@@ -32,7 +32,7 @@ def publish(out: Path, made_by: dict[str, Any], bases: list[Run], arms: dict[str
     names = {name: arm for name, arm in SOURCES.items() if arm in arms}
     found, unknown = effects(arms[METHOD], bases)
     spoilt, unknown_controls = controls(arms, arms[METHOD], bases)
-    by_source, unknown_sources = sources(arms, names, bases)
+    by_source, unknown_sources = sources(arms, names, arms[METHOD], bases)
     not_available = [*unknown, *unknown_controls, *unknown_sources]
     models = {
         "vanilla": [base.models["vanilla"] for base in bases],

@@ -14,6 +14,13 @@ RECALL = {
     "support": ("What do I want from you?", "What kind of support did I ask for?"),
 }
 
+# System messages that ask for a personal answer outright, as the method's own prompts never do.
+PERSONAL = (
+    "You support one person and nobody else. [Take up|Speak of] what this seeker has told you.",
+    "Be personal in [every|each] answer: [use|take up] what the seeker has said about themselves.",
+    "Answer as somebody who [listens closely|remembers all of it], with the seeker's own facts.",
+)
+
 COPY = (
     "[Copy|Repeat] [these|the] words[ exactly|].",
     "[Write|Say] [the same|these] words [again|once more].",

@@ -17,9 +17,14 @@ from stages.world.profile import all_facts, disclosed, draw_profile, draw_strang
 from stages.world.session import Session, Style, Utterance, make_session
 
 UNKNOWN = "not said yet"
-# Alternating turns from the seeker on. A talk is all generic; what is reflected on is mixed.
+# Alternating turns from the seeker on. A talk is all generic, or all personal where that is asked for; what
+# is reflected on is mixed.
 TALK = Style(
     turns=(5, 11), personal=(0.0, 0.0), split=0.0, wordy=0.3,
+    leading=0.0, trailing=0.0, abrupt=0.1, most_utterances=26,
+)  # fmt: skip
+PERSONAL = Style(
+    turns=(5, 11), personal=(1.0, 1.0), split=0.0, wordy=0.3,
     leading=0.0, trailing=0.0, abrupt=0.1, most_utterances=26,
 )  # fmt: skip
 MIXED = Style(
@@ -54,6 +59,12 @@ def session(style: Style, rng: random.Random, *, held_out: bool = False) -> Sess
 def talk(rng: random.Random) -> list[Utterance]:
     """Return a whole dialogue with a supporter who is never personal."""
     return session(TALK, rng).utterances
+
+
+def personal_talk(rng: random.Random) -> tuple[str, list[Utterance]]:
+    """Return a system message that asks for personal answers, and a whole dialogue that has them."""
+    asked = Picker(rng).say(lesson_lines.PERSONAL, {})
+    return asked, session(PERSONAL, rng).utterances
 
 
 def reflection(rng: random.Random) -> Reflection:

@@ -38,11 +38,11 @@ judge: setup  ## let a judge score and compare what the models answered (who: ma
 # The table is no DVC stage: it is made of whatever metrics files there are.
 analyses: setup  ## relevance, phrases, inference, further test sets of the models in params.yaml; a table
 	dvc repro analyses/dvc.yaml
-	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv
+	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv --plots metrics/iterations
 
 # No DVC stage either, and for the same reason.
 report: setup  ## all that was measured on one page, metrics/report/index.html; REVS="m2 llama3-paper-m2"
-	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv
+	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv --plots metrics/iterations
 	python -m stages.report --out metrics/report --revs $(REVS)
 
 # DVC works in backbones/trained/ and .scratch/; the weights in backbones/tiny/ are replaced when all is done.

@@ -1,9 +1,10 @@
-"""Set the iterations side by side: `python -m stages.iterations --out ... --table ...`.
+"""Set the iterations side by side: `python -m stages.iterations --out ... --table ... --plots ...`.
 
 Every number of the metrics files of every model in `models`, one line a number and one column a model, and
 whether the margin of relevance between chosen and rejected responses shrinks from one iteration to the next.
 A file that is not there is "not run" and never a zero; a number that its file does not have is "not
-available"; what only an iteration has, such as its pairs, is "no iteration" for the other models.
+available"; what only an iteration has, such as its pairs, is "no iteration" for the other models. For
+`dvc plots`, a file a metric has the models from which the headline model came, and it.
 
 This is no DVC stage: a dependency that may be missing is none.
 """
@@ -18,7 +19,7 @@ from typing import Any
 from stages.command import load_params, run
 from stages.records.errors import InputError
 from stages.records.jsonl import read_text
-from stages.records.publish import publish_csv, publish_json
+from stages.records.publish import publish_csv, publish_json, publishing
 
 NOT_RUN, NOT_AVAILABLE, NO_ITERATION = "not run", "not available", "no iteration"
 FILES = ("text", "facts", "capability", "phrases", "profile_inference", "training")
@@ -34,6 +35,15 @@ SHOWN = {
     f"{MARGIN}.mean": "margin",
     "relevance.overlap": "overlap",
 }
+PLOTTED = (
+    "text.paper.bleu_2",
+    "text.standard.bleu_2",
+    *SHOWN,
+    "facts.own_share",
+    "capability.score.average",
+    "training.reward_margin_last",
+    "reflections.valid_first",
+)
 ALWAYS = (*SHOWN, f"{MARGIN}.low", f"{MARGIN}.high")  # lines that are there even if no file has them
 Column = dict[str, float]
 
@@ -44,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, default=Path("metrics"), help="folder with a folder a model")
     parser.add_argument("--out", type=Path, required=True, help="numbers and changes of the margin (JSON)")
     parser.add_argument("--table", type=Path, required=True, help="the numbers alone (CSV)")
+    parser.add_argument("--plots", type=Path, help="folder of a table a metric, iteration by iteration")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
     iterations = load_params("iterations", args.params)
@@ -55,7 +66,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     table = _table(found, iterations)
     publish_csv(args.table, ["metric", *models], ([metric, *row.values()] for metric, row in table.items()))
     publish_json(args.out, {"metrics": table, "margin_change": margin_changes(table, iterations)})
+    if args.plots:
+        _plot(args.plots, table, chain(load_params("headline", args.params), iterations))
     _print(table, models)
+
+
+def chain(model: str, iterations: dict[str, Any]) -> list[str]:
+    """Return the model that all began with, and every iteration from there up to this model."""
+    models = [model]
+    while models[0] in iterations and iterations[models[0]]["prev"] not in models:
+        models.insert(0, iterations[models[0]]["prev"])
+    return models
 
 
 def margin_changes(
@@ -130,6 +151,18 @@ def _numbers(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, flo
             yield from _numbers(part, f"{prefix}{key}.")
         elif isinstance(part, int | float) and not isinstance(part, bool):
             yield f"{prefix}{key}", part
+
+
+def _plot(folder: Path, table: dict[str, dict[str, float | str]], models: Sequence[str]) -> None:
+    """Write a table a metric; what is not there is no row, and a metric without a row no table."""
+    with publishing(folder) as temporary:
+        temporary.mkdir()
+        for metric in PLOTTED:
+            row = table.get(metric, {})
+            values = [(number, row.get(model)) for number, model in enumerate(models)]
+            points = [(number, value) for number, value in values if isinstance(value, int | float)]
+            if points:
+                publish_csv(temporary / f"{metric}.csv", ["iteration", "value"], points)
 
 
 def _print(table: dict[str, dict[str, float | str]], models: Sequence[str]) -> None:

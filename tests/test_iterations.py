@@ -118,3 +118,15 @@ def test_a_file_that_is_no_metrics_file_is_an_error(run: Run, tmp_path: Path):
     with pytest.raises(InputError, match=r"m1/text.json: not a JSON object"):
         run({"m1/text.json": [1]})
     assert not list(tmp_path.glob("out.*"))
+
+
+def test_plots_have_the_iterations_that_were_measured(tmp_path: Path, params_file: Callable[..., Path]):
+    params = {"iterations": CHAIN, "models": dict.fromkeys(MODELS, POLICY), "headline": "m3"}
+    for model, own in {"vanilla": 0.0, "m0": 1.5, "m1": 4, "m3": 6.0}.items():
+        publish_json(tmp_path / f"metrics/{model}/facts.json", {"own_share": own})
+    args = ["--metrics", str(tmp_path / "metrics"), "--out", str(tmp_path / "out.json")]
+    args += ["--table", str(tmp_path / "out.csv"), "--plots", str(tmp_path / "plots")]
+    iterations.main([*args, "--params", str(params_file(params))])
+    (plot,) = (tmp_path / "plots").iterdir()  # nothing but facts was measured
+    assert plot.name == "facts.own_share.csv"
+    assert plot.read_text(encoding="utf-8").split() == ["iteration,value", "0,1.5", "1,4", "3,6.0"]

@@ -157,6 +157,14 @@ def test_a_mean_by_turns_weighs_contexts():
         by_turns({"by_seeker_turns": TURNS}, "fields_right", lambda turns: turns > 5)
 
 
+def test_the_distance_between_refined_and_direct_is_compared_between_models():
+    bases, runs = [base(seed) for seed in (1, 2)], [arm(seed, 30.0, 30.0) for seed in (1, 2)]
+    for run in runs:
+        run.iterations["m2"] = run.iterations["m2"] | {"direct_own_share": 35.0}
+    nearer = named(effects(runs, bases)[0], "M0 - M1")
+    assert (nearer.mean, nearer.expected, nearer.holds) == (15, "> 0", True)  # 80 - 20 before, 80 - 35 then
+
+
 def test_what_one_seed_did_not_measure_is_left_out_and_named():
     bases, runs = [base(seed) for seed in (1, 2)], [arm(seed, 30.0, 30.0) for seed in (1, 2)]
     everything, _ = effects(runs, bases)
@@ -168,6 +176,7 @@ def test_what_one_seed_did_not_measure_is_left_out_and_named():
         "own facts taken up, M0: refined - direct",
         "profile fields right, M1, 3 seeker turns or more",
         "share of the whole profile recognised, M1, later - earlier turns",
+        "own facts taken up, refined - direct: M0 - M1",
         "capability: M2 - M0, points",
     ]
     assert found == [effect for effect in everything if effect.name not in not_available]
@@ -223,10 +232,10 @@ def test_sources_show_both_steps_of_the_seeds_they_have():
     arms, names = {"self": own, "human": [arm(1, 5.0, 5.0), arm(3, 7.0, 6.0)]}, {"SR": "self", "HM": "human"}
     (first, second), not_available = sources(arms, names, own, bases)
     assert not_available == []
-    steps = ("m0", "m1", "m2", "second gain", "behind")
-    assert [first[name]["mean"] for name in steps] == [40, 40, 43, 3, 0]
+    steps = ("m0", "m1", "m2", "first gain", "second gain", "behind")
+    assert [first[name]["mean"] for name in steps] == [40, 40, 43, 0, 3, 0]
     assert (first["source"], first["arm"], first["seeds"]) == ("SR", "self", 3)
-    assert [second[name]["mean"] for name in steps] == [50, 6, 5.5, -0.5, 3.5]  # of the seeds 1 and 3
+    assert [second[name]["mean"] for name in steps] == [50, 6, 5.5, -44, -0.5, 3.5]  # of the seeds 1 and 3
     del arms["human"][0].models["m1"]["own_share"]
     assert sources(arms, names, own, bases) == ([first], ["own facts of the source HM"])
 
@@ -290,16 +299,19 @@ def test_the_page_has_every_table_and_what_is_missing(tmp_path: Path):
     for name in ("first", "again"):
         publish(tmp_path / name, {"commit": "abc", "seeds": [1, 2]}, bases, arms)
     study = json.loads((tmp_path / "first" / "study.json").read_text())
-    missing = "own facts taken up, M0: refined - direct"
-    assert (study["commit"], study["seeds"], study["not_available"]) == ("abc", [1, 2], [missing])
-    assert len(study["effects"]) == 16 - 1
+    missing = ["own facts taken up, M0: refined - direct", "own facts taken up, refined - direct: M0 - M1"]
+    spoilt = [arm for arm in (*SYMPTOMS, "human") if arm != "swapped"]
+    assert (study["commit"], study["seeds"]) == ("abc", [1, 2])
+    assert study["not_available"] == [*missing, *(f"{name}: not run" for name in spoilt)]
+    assert len(study["effects"]) == 17 - 2
     assert [control["arm"] for control in study["controls"]] == ["swapped", "swapped"]
     assert [(run["arm"], run["seed"]) for run in study["runs"]][:3] == [("base", 1), ("base", 2), ("self", 1)]
     page = (tmp_path / "first" / "README.md").read_text()
     assert "Commit abc, seeds 1, 2" in page
-    assert f"- {missing}" in page
+    assert f"- {missing[0]}" in page
     assert "| swapped: M2 | 2.00 ± 0.00 |" in page
     for file in ("study.json", "README.md"):
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "first" / file).read_bytes()
+    arms |= {name: [arm(1, 3.0, 2.0, name), arm(2, 3.0, 2.0, name)] for name in spoilt}
     publish(tmp_path / "whole", {"commit": "abc", "seeds": [1, 2]}, [base(1), base(2)], arms)
-    assert "Not measured" not in (tmp_path / "whole" / "README.md").read_text()
+    assert "left out" not in (tmp_path / "whole" / "README.md").read_text()

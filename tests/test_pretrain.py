@@ -19,7 +19,10 @@ pytestmark = pytest.mark.slow
 WINDOW = 1120
 RECIPE = {
     "prompts": {"dir": "backbones/prompts"},
-    "lessons": {"seed": 5, "drills": 4, "talks": 1, "reflections": 1, "recalls": 2, "copies": 4, "tasks": 4},
+    "lessons": {
+        **{"seed": 5, "drills": 4, "talks": 1, "personal": 1, "reflections": 1},
+        **{"recalls": 2, "copies": 3, "tasks": 4},
+    },
     "pretrain": {
         "vocabulary": 1024,
         "window": WINDOW,

@@ -105,7 +105,7 @@ def controls(
 def sources(
     arms: dict[str, Sequence[Run]], names: dict[str, str], method: Sequence[Run], bases: Sequence[Run]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return, for each source of preferences, the own facts of M0, M1 and M2 and the second gain.
+    """Return, for each source of preferences, the own facts of M0, M1 and M2 and both gains.
 
     `behind` is how much less it gains in the second iteration than the method does in the same seeds. What
     was not measured in every seed is left out; the second list names it.
@@ -123,8 +123,9 @@ def sources(
         runs = arms[arm]
         try:
             share = {
-                "m0": [_metric(base[run.seed], "m0", "own_share") for run in runs],
+                "m0": [_m0(base[run.seed]) for run in runs],
                 **{model: [_metric(run, model, "own_share") for run in runs] for model in ("m1", "m2")},
+                "first gain": [_metric(r, "m1", "own_share") - _m0(base[r.seed]) for r in runs],
                 "second gain": [_second_gain(run) for run in runs],
                 "behind": [_second_gain(own[run.seed]) - _second_gain(run) for run in runs],
             }
@@ -136,6 +137,10 @@ def sources(
             row[name] = dict(zip(("mean", "low", "high"), t_interval(values), strict=True))
         rows.append(row)
     return rows, not_available
+
+
+def _m0(base: Run) -> float:
+    return _metric(base, "m0", "own_share")
 
 
 def _second_gain(run: Run) -> float:

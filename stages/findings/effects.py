@@ -61,6 +61,7 @@ def effects(runs: Sequence[Run], bases: Sequence[Run]) -> tuple[list[Effect], li
         expect(f"profile fields right, {model}, {EARLY} seeker turns or more", _right, those)
         expect(f"share of the whole profile recognised, {model}, later - earlier turns", _grows, those)
         expect(f"own facts taken up, {model}: refined - direct", _refines, those)
+    expect("own facts taken up, refined - direct: M0 - M1", _nears, *reflections.values())
     for first, last, expected in (("m0", "m1", "> 0"), ("m1", "m2", ">= 0"), ("m0", "m2", "> 0, p < 0.01")):
         name = f"own facts taken up without reflecting: {last.upper()} - {first.upper()}"
         expect(name, _learns, seeds, first, last, expected)
@@ -117,10 +118,19 @@ def _grows(name: str, reflections: Sequence[dict[str, Any]]) -> Effect:
 
 
 def _refines(name: str, reflections: Sequence[dict[str, Any]]) -> Effect:
+    return _rises(name, _distances(reflections))
+
+
+def _nears(name: str, m0: Sequence[dict[str, Any]], m1: Sequence[dict[str, Any]]) -> Effect:
+    """What a model could still learn from its own refinement is less after an iteration (figure 5b)."""
+    return _rises(name, _differences(_distances(m1), _distances(m0)))
+
+
+def _distances(reflections: Sequence[dict[str, Any]]) -> list[float]:
     direct, refined = (
         [number(r, f"{kind}_own_share") for r in reflections] for kind in ("direct", "refined")
     )
-    return _rises(name, _differences(direct, refined))
+    return _differences(direct, refined)
 
 
 def _learns(name: str, seeds: Sequence[_Seed], first: str, last: str, expected: str) -> Effect:

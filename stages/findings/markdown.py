@@ -55,9 +55,9 @@ def models_table(rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
 
 def sources_table(sources: Sequence[dict[str, Any]]) -> str:
     """Return one row a source of preferences."""
-    columns = ("m0", "m1", "m2", "second gain", "behind")
+    columns = ("m0", "m1", "m2", "first gain", "second gain", "behind")
     rows = [[s["source"], *(_interval(**s[column]) for column in columns)] for s in sources]
-    return _table(["source", "M0", "M1", "M2", "M2 - M1", "the method's M2 - M1, more by"], rows)
+    return _table(["source", "M0", "M1", "M2", "M1 - M0", "M2 - M1", "the method's M2 - M1, more by"], rows)
 
 
 def turns_table(

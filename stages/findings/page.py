@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from stages.findings.controls import controls, sources
+from stages.findings.controls import SYMPTOMS, controls, sources
 from stages.findings.effects import effects
 from stages.findings.markdown import (
     controls_table,
@@ -33,7 +33,8 @@ def publish(out: Path, made_by: dict[str, Any], bases: list[Run], arms: dict[str
     found, unknown = effects(arms[METHOD], bases)
     spoilt, unknown_controls = controls(arms, arms[METHOD], bases)
     by_source, unknown_sources = sources(arms, names, arms[METHOD], bases)
-    not_available = [*unknown, *unknown_controls, *unknown_sources]
+    not_run = [f"{arm}: not run" for arm in dict.fromkeys((*SYMPTOMS, *SOURCES.values())) if arm not in arms]
+    not_available = [*unknown, *unknown_controls, *unknown_sources, *not_run]
     models = {
         "vanilla": [base.models["vanilla"] for base in bases],
         "M0": [base.models["m0"] for base in bases],
@@ -51,7 +52,8 @@ def publish(out: Path, made_by: dict[str, Any], bases: list[Run], arms: dict[str
         "All models": models_table(models),
     }
     if not_available:
-        sections["Not measured in every seed, so left out"] = "\n".join(f"- {name}" for name in not_available)
+        missing = "\n".join(f"- {name}" for name in not_available)
+        sections["Not run, or not measured in every seed, so left out"] = missing
     text = "".join(f"\n## {title}\n\n{section}\n" for title, section in sections.items())
     made = f"Commit {made_by['commit']}, seeds {', '.join(map(str, made_by['seeds']))}; means over seeds."
     with publishing(out) as folder:

@@ -68,5 +68,6 @@ lint: setup  ## ruff
 	ruff check .
 	ruff format --check .
 
-clean:  ## remove work in progress (.scratch); outputs and DVC's cache stay
-	rm -rf .scratch
+# What a judge has answered stays: it may have been paid for.
+clean:  ## remove work in progress (.scratch); outputs, DVC's cache and a judge's answers stay
+	if [ -d .scratch ]; then find .scratch -mindepth 1 -maxdepth 1 ! -name judge -exec rm -rf {} +; fi

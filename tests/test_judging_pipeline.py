@@ -11,6 +11,20 @@ import yaml
 from stages import experiment
 from stages.reporting.paper import paper
 
+ROOT = Path(__file__).parent.parent
+
+
+def test_cleaning_keeps_what_a_judge_has_answered(tmp_path: Path):
+    for folder in ("judge/0123", "refine"):
+        (tmp_path / ".scratch" / folder).mkdir(parents=True)
+        (tmp_path / ".scratch" / folder / "journal.jsonl").write_text("{}")
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (tmp_path / "requirements.txt").touch()
+    for _ in range(2):
+        subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+        assert [path.name for path in (tmp_path / ".scratch").iterdir()] == ["judge"]
+        assert (tmp_path / ".scratch/judge/0123/journal.jsonl").exists()
+
 
 def test_what_is_named_is_judged_and_nothing_is_unless_asked_for(checkout: Path):
     params = yaml.safe_load((checkout / "params.yaml").read_text())

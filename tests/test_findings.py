@@ -257,6 +257,9 @@ def test_tables_of_effects_and_controls_say_what_does_not_hold():
     assert cells(table, 3) == ["b", "> 0", "0.25 [-1.00, 1.50]", "", "**no**"]
     table = controls_table([Control("swapped", 3, "falls", -1.0, -2.0, 0.5, False)])
     assert cells(table, 2) == ["swapped", "3", "falls", "-1.00 [-2.00, 0.50]", "**no**"]
+    table = controls_table([Control("a", 3, "small", -0.0003, -0.0036, 0.003, False)])
+    assert cells(table, 2)[3] == "-0.0003 [-0.0036, 0.0030]"
+    assert cells(controls_table([Control("a", 3, "none", 0.0, 0.0, 0.0, False)]), 2)[3] == "0.00 [0.00, 0.00]"
 
 
 def test_a_model_without_capability_has_an_empty_cell():

@@ -25,7 +25,8 @@ REFLECTIONS = {
     "direct_own_share": 20.0,
     "by_seeker_turns": TURNS,
 }
-TRAINED = {"reward_chosen_first": 0.0, "reward_rejected_first": 0.0, "reward_chosen_last": 0.5}
+STARTED = {"reward_chosen_first": 0.0, "reward_rejected_first": 0.0}
+TRAINED = STARTED | {"reward_chosen_last": 0.5, "words_chosen": 20.0}
 # 95 % interval of three values whose standard deviation is 1: Student's t with two degrees of freedom
 T3 = 4.302652729911275 / 3**0.5
 
@@ -204,7 +205,8 @@ def test_a_control_of_fewer_seeds_is_compared_with_the_runs_of_its_seeds():
 
 def test_every_control_has_a_symptom_that_can_show():
     bases, method = [base(seed) for seed in (1, 2)], [arm(seed, 60.0, 60.0) for seed in (1, 2)]
-    spoilt = {"reward_chosen_first": 0.2, "reward_rejected_first": -0.1, "reward_chosen_last": -0.5}
+    spoilt = {"reward_chosen_first": 0.2, "reward_rejected_first": -0.1}
+    spoilt |= {"reward_chosen_last": -0.5, "words_chosen": 30.0}
     numbers = {"generic": 90.0, "wrong": 30.0, "words": 40.0, "bleu_2_paper": 1.0}
     arms: dict[str, Sequence[Run]] = {"self": method}
     for name in SYMPTOMS:
@@ -257,6 +259,9 @@ def test_tables_of_effects_and_controls_say_what_does_not_hold():
     assert cells(table, 3) == ["b", "> 0", "0.25 [-1.00, 1.50]", "", "**no**"]
     table = controls_table([Control("swapped", 3, "falls", -1.0, -2.0, 0.5, False)])
     assert cells(table, 2) == ["swapped", "3", "falls", "-1.00 [-2.00, 0.50]", "**no**"]
+    table = controls_table([Control("a", 3, "small", -0.0003, -0.0036, 0.003, False)])
+    assert cells(table, 2)[3] == "-0.0003 [-0.0036, 0.0030]"
+    assert cells(controls_table([Control("a", 3, "none", 0.0, 0.0, 0.0, False)]), 2)[3] == "0.00 [0.00, 0.00]"
 
 
 def test_a_model_without_capability_has_an_empty_cell():

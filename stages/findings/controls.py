@@ -48,9 +48,12 @@ def _rewards_at_start(base: Run, method: Run, control: Run) -> float:
     return sum(abs(number(first, f"reward_{side}_first")) for side in ("chosen", "rejected"))
 
 
-def _last_reward(base: Run, method: Run, control: Run) -> float:
-    ends = [number(run.iterations.get("m1", {}), "reward_chosen_last") for run in (control, method)]
-    return ends[0] - ends[1]
+def _m1_against_method(name: str) -> Callable[[Run, Run, Run], float]:
+    def measure(base: Run, method: Run, control: Run) -> float:
+        own, others = (number(run.iterations.get("m1", {}), name) for run in (control, method))
+        return own - others
+
+    return measure
 
 
 def _metric(run: Run, model: str, name: str) -> float:
@@ -71,10 +74,17 @@ SYMPTOMS = {
         Symptom("own facts, M2 - the method's M2: below zero", _against_method("own_share"), False),
     ),
     "no-sft-term": (
-        Symptom("reward of the chosen at the end of M1 - the method's: below zero", _last_reward, False),
+        Symptom(
+            "reward of the chosen at the end of M1 - the method's: below zero",
+            _m1_against_method("reward_chosen_last"),
+            False,
+        ),
         Symptom("BLEU-2 (paper), M2 - the method's M2: below zero", _against_method("bleu_2_paper"), False),
     ),
-    "no-length-rule": (Symptom("words a response, M2 - the method's M2", _against_method("words"), True),),
+    "no-length-rule": (
+        Symptom("words a chosen response of M1 - the method's", _m1_against_method("words_chosen"), True),
+        Symptom("words a response, M2 - the method's M2", _against_method("words"), True),
+    ),
     "golden": (Symptom("own facts, M2 - the method's M2: below zero", _against_method("own_share"), False),),
 }
 

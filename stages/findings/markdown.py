@@ -81,7 +81,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _interval(mean: float, low: float, high: float) -> str:
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    # rewards are hundredths: two decimals would hide on which side of zero they lie
+    places = 4 if 0 < max(abs(low), abs(high)) < 0.1 else 2
+    return f"{mean:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
 
 
 def _spread(values: Sequence[float]) -> str:

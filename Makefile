@@ -9,6 +9,7 @@ export TOKENIZERS_PARALLELISM = false
 
 GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE))
+REPRO = python -m stages.repro $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup m0 m1 m2 tables judge analyses report backbone skills study test lint clean
@@ -26,18 +27,18 @@ $(DONE):
 	$(VENV)/bin/python -m stages.benchmarks.sentences
 	touch $@
 
-m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= SET= NAME=
-	@python -m stages.experiment $@ $(GROUPS) --name "$(NAME)" --set $(SET)
+m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= SET= NAME= JOBS=
+	@python -m stages.experiment $@ $(GROUPS) $(if $(JOBS),--jobs $(JOBS)) --name "$(NAME)" --set $(SET)
 
-tables: setup  ## every model of the paper's tables 2 to 5 (long); the same variables
-	@python -m stages.experiment $@ $(GROUPS) --name "$(NAME)" --set $(SET)
+tables: setup  ## every model of the paper's tables 2 to 5, figures 5 and 6 (long); the same variables
+	@python -m stages.experiment $@ $(GROUPS) $(if $(JOBS),--jobs $(JOBS)) --name "$(NAME)" --set $(SET)
 
 judge: setup  ## let a judge score and compare what the models answered (who: make m2 JUDGE=server, then this)
-	dvc repro judging/dvc.yaml
+	$(REPRO) judging/dvc.yaml
 
 # The table is no DVC stage: it is made of whatever metrics files there are.
 analyses: setup  ## relevance, phrases, inference, further test sets of the models in params.yaml; a table
-	dvc repro analyses/dvc.yaml
+	$(REPRO) analyses/dvc.yaml
 	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv --plots metrics/iterations
 
 # No DVC stage either, and for the same reason.

@@ -46,8 +46,8 @@ def run(main: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
-def load_params(section: str, path: Path | str = "params.yaml") -> dict[str, Any]:
-    """Return one section of the parameters file as it is.
+def load_params(section: str, path: Path | str = "params.yaml") -> Any:
+    """Return one section of the parameters file as it is: mostly a mapping.
 
     Raises:
         InputError: the file or the section is missing, or the file is not YAML.

@@ -1,9 +1,10 @@
 """Run everything up to one model and keep it as an experiment: `python -m stages.experiment m2 ...`.
 
 This is what `make m2` calls; with `tables` in place of a model, as `make tables` does, all models run that
-the paper's tables compare. Without a group the parameters are params.yaml as it stands; with a group
-(`--backbone llama3`) they are composed anew from conf/, which would lose hand edits, so these stop it.
-Then `dvc repro` runs what changed and `dvc exp save` keeps the result under the experiment's name.
+the paper's tables compare, and what figures 5 and 6 show. Without a group the parameters are params.yaml as
+it stands; with a group (`--backbone llama3`) they are composed anew from conf/, which would lose hand edits,
+so these stop it. Then stages/repro.py runs what changed and `dvc exp save` keeps the result under the
+experiment's name.
 
 `dvc exp run --name m2` could do both only once: under a name that exists it stops, and with `--force`
 it runs every stage again.
@@ -27,6 +28,7 @@ from stages.records.errors import InputError
 from stages.records.fingerprint import digest_file, digest_value
 from stages.records.jsonl import read_text
 from stages.records.publish import publish_json, publishing
+from stages.repro import repro
 from stages.table import print_sample, print_table
 
 PARAMS = Path("params.yaml")
@@ -37,6 +39,7 @@ LOCKS = ("dvc.lock", "data/dvc.lock", "analyses/dvc.lock", "judging/dvc.lock")
 SAVED = Path(".scratch/experiments.json")  # what each experiment was saved from
 GROUPS = ("backbone", "data", "engine", "judge", "scale")
 TABLES = "tables"
+ANALYSES = "analyses/dvc.yaml"
 
 
 def main() -> None:
@@ -47,6 +50,7 @@ def main() -> None:
         parser.add_argument(f"--{group}", default="", help=f"a file of conf/{group}/ without .yaml")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="single parameters")
     parser.add_argument("--name", default="", help="the experiment's name")
+    parser.add_argument("--jobs", type=int, help="stages at a time; else `jobs` of the parameters")
     args = parser.parse_args()
     groups = {group: getattr(args, group) for group in GROUPS if getattr(args, group)}
     whole = args.model == TABLES
@@ -58,7 +62,8 @@ def main() -> None:
     chosen = {"backbone": params["backbone"]["name"], "data": params["data"]["name"]}
     chosen |= {"engine": params["engine"]["kind"], "scale": params["scale"]}
     print(f"parameters: {', '.join(f'{group} {name}' for group, name in chosen.items())}", flush=True)
-    _dvc("repro", *([] if whole else targets(models, params["iterations"], params["comparisons"])))
+    wanted = targets(models, params["iterations"], params["comparisons"])
+    repro(everything(params) if whole else wanted, params["jobs"] if args.jobs is None else args.jobs)
     name = args.name or "-".join([*dict.fromkeys(groups.values()), args.model])
     keep(name)
     print_table(models, METRICS)
@@ -209,6 +214,12 @@ def targets(
     chosen = {model: iterations[model]["chosen"] for model in models if model in iterations}
     reflections = [f"reflections@{model}" for model, kind in chosen.items() if kind == "refined"]
     return ["headline", *measured, *compared, *reflections, *(["sample"] if "m0" in models else [])]
+
+
+def everything(params: Mapping[str, Any]) -> list[str]:
+    """Return what the paper's tables and figures 5 and 6 need: DVC's file, and two of the analyses."""
+    relevance = [f"{ANALYSES}:relevance@{name}" for name in params["iterations"]]
+    return ["dvc.yaml", *relevance, *(f"{ANALYSES}:phrases@{name}" for name in params["models"])]
 
 
 def _git(*arguments: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+DVC_FILES = ("data/dvc.yaml", "judging/dvc.yaml", "analyses/dvc.yaml")
 # One thread each: tests run beside each other's servers and stages on machines with few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -100,10 +101,9 @@ def params_file(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The configuration alone, committed in a repository of its own."""
-    for folder in ("data", "judging"):
-        (tmp_path / folder).mkdir()
-    for name in ("conf", "params.yaml", "dvc.yaml", "data/dvc.yaml", "judging/dvc.yaml", ".gitignore"):
+    for name in ("conf", "params.yaml", "dvc.yaml", *DVC_FILES, ".gitignore"):
         source = ROOT / name
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
@@ -181,14 +182,29 @@ def test_a_line_cut_off_by_a_kill_is_dropped_and_the_rest_kept(tmp_path: Path):
     assert [line["id"] for line in map(json.loads, path.read_text().split("\n")[:-1])] == ["a", "c"]
 
 
-def test_a_damaged_journal_is_named_and_two_writers_are_refused(tmp_path: Path):
+def test_a_damaged_journal_is_named(tmp_path: Path):
     path = tmp_path / "journal.jsonl"
     path.write_text("nonsense\n")
     with pytest.raises(InputError, match="line 1: the journal is damaged"), Journal(path):
         pass
-    path.unlink()
-    with Journal(path), pytest.raises(InputError, match="another process"), Journal(path):
-        pass
+
+
+def test_a_second_writer_waits_and_finds_what_the_first_has_written(tmp_path: Path):
+    path = tmp_path / "journal.jsonl"
+    script = "import sys; from stages.engines.journal import Journal\n"
+    script += "with Journal(sys.argv[1]) as journal: print(*journal.responses)"
+    with Journal(path) as journal:
+        second = subprocess.Popen(
+            [sys.executable, "-c", script, path],
+            env=stage_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert "waiting for the process that is writing" in second.stderr.readline()
+        journal.append([Response(id="a", text="b", finish_reason="stop", attempt=1, model="m")])
+    assert second.communicate(timeout=60)[0] == "a\n"
+    assert second.returncode == 0
 
 
 def test_seeds_differ_by_run_id_and_attempt():

@@ -133,7 +133,7 @@ def test_every_context_of_an_iteration_is_accounted_for(clone: Clone, made_m2: s
 
 def test_a_second_make_m2_runs_no_stage(clone: Clone, made_m2: str):
     printed = clone.make("m2")
-    assert "Running stage" not in printed
+    assert "Data and pipelines are up to date." in printed
     assert printed[printed.index("paper protocol") :] == made_m2[made_m2.index("paper protocol") :]
 
 
@@ -157,7 +157,7 @@ def test_a_changed_beta_reruns_m1_and_what_follows_and_nothing_before(clone: Clo
 
 def test_make_m1_then_metrics_diff_prints_the_changes(clone: Clone, made_m2: str):
     printed = clone.make("m1")
-    assert "Running stage 'train" not in printed  # all of it was made on the way to M2
+    assert re.findall(r"^(\S+): \d+ s$", printed, re.MULTILINE) == ["headline"]  # the rest led to M2
     diff = clone.run("dvc", "metrics", "diff", "m1", "m2", "--json").stdout
     headline = json.loads(diff)["metrics/headline.json"]["paper.bleu_2"]
     assert headline["old"] == clone.read("metrics/m1/text.json")["paper"]["bleu_2"]

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ E = TypeVar("E", bound=BaseModel)
 
 
 class AppendOnly(Generic[E]):
-    """An append-only JSONL file of records of one kind, used by one process at a time.
+    """An append-only JSONL file of records of one kind, used by one process at a time; a second waits.
 
     A batch is written and synced to disk in one go; a last line that a kill cut off is removed when
     the file is opened. A subclass says in `_take` what it remembers of each record.
@@ -33,9 +34,9 @@ class AppendOnly(Generic[E]):
         self._file = self.path.open("a+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise InputError("another process is writing this journal", file=self.path) from None
+        except BlockingIOError:  # two stages may need the same responses: the second one finds them here
+            print(f"waiting for the process that is writing {self.path}", file=sys.stderr, flush=True)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
         self._load()
         return self
 

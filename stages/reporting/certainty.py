@@ -175,7 +175,10 @@ def _reflections(run: Run) -> Table | None:
     if not rows:
         return None
     caption = f"Reflections that each iteration learns from, in percent{run.behind}"
-    note = "Those of an iteration are made by the model before it. From metrics/MODEL/reflections.json."
+    note = (
+        "Those of an iteration are made by the model before it, and there are none where the chosen responses"
+    )
+    note += " are the dialogues' own. From metrics/MODEL/reflections.json."
     name, columns = f"reflections-{run.name}", tuple(REFLECTIONS.values())
     return Table(name, caption, ("iteration",), columns, (Group("", tuple(rows)),), (note,))
 

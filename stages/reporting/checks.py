@@ -55,7 +55,7 @@ def unseen_blocks(run: Run) -> list[Block]:
     """Return the scores on every further test set that the parameters name, and what was left out of it."""
     sets = _names(run, "sets")
     if not sets:
-        return [Text.of(run.says("no further test set is named (`unseen.sets`)."))]
+        return [Text.of(run.says("no further test set is named (unseen.sets in the parameters)."))]
     return [block for name in sets for block in _unseen(run, name)]
 
 

@@ -15,7 +15,7 @@ GROUP_FILES = {"paper": "text.json", "standard": "text.json", "facts": "facts.js
 TESTS = ("p_bootstrap_holm", "p_randomisation_holm")
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 LEGEND = (
-    "In brackets below a number of ours: its interval over dialogues, to the level compare.level of the parameters.",
+    "In brackets below a number of ours: its interval over dialogues (the parameters name its level).",
     "↑ or ↓: higher or lower than the model named below the table; * p < 0.05, ** p < 0.01, *** p < 0.001, "
     "where p is the larger one of two tests' p-values after Holm's correction. ≈: no such difference was "
     "found. No sign: not compared.",

@@ -131,7 +131,7 @@ def _run_all(needs: Mapping[str, set[str]], jobs: int) -> None:
             for name in ready[: jobs - len(running)]:
                 waiting.remove(name)
                 running.append(_Job(name))
-            bar.set_postfix_str(" ".join(job.name for job in running))
+                bar.set_postfix_str(" ".join(job.name for job in running))
             time.sleep(_POLL_S)
             for job in [job for job in running if job.process.poll() is not None]:
                 running.remove(job)

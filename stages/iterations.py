@@ -166,10 +166,10 @@ def _plot(folder: Path, table: dict[str, dict[str, float | str]], models: Sequen
 
 
 def _print(table: dict[str, dict[str, float | str]], models: Sequence[str]) -> None:
-    print(f"{'':<10}" + "".join(f"{model:>15}" for model in models))
+    print(f"{'':<10}" + "".join(f"{model:>16}" for model in models))
     for metric, label in SHOWN.items():
         cells = [value if isinstance(value, str) else f"{value:.3f}" for value in table[metric].values()]
-        print(f"{label:<10}" + "".join(f"{cell:>15}" for cell in cells))
+        print(f"{label:<10}" + "".join(f"{cell:>16}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -114,10 +114,10 @@ def test_every_fault_is_retried_counted_and_kept_and_the_run_ends(tmp_path: Path
 
     write_world(tmp_path, 2)
     with ChatServer(reply) as server:
-        write_params(tmp_path, server.url, {"tolerance": 12, "timeout_s": 0.5, "concurrency": 14})
+        write_params(tmp_path, server.url, {"tolerance": 12, "timeout_s": 2.0, "concurrency": 14})
         begin = time.monotonic()
         judge.main(judge_line())
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 25  # half a minute would be one that hangs
     calls = {name: [dimension_of(body) for body in server.bodies].count(name) for name in DIMENSIONS}
     assert calls == {**dict.fromkeys(DIMENSIONS, 4), "helpfulness": 2, "overall": 2}  # no retry after 400
     metrics = read_json(tmp_path / "judge.json")
@@ -132,7 +132,7 @@ def test_every_fault_is_retried_counted_and_kept_and_the_run_ends(tmp_path: Path
         assert all("score" not in verdicts[name] for name in faults)
         texts = {v["unread"][0]["reason"]: v["unread"][0]["text"] for v in verdicts.values() if v["unread"]}
         assert texts["unusable_answer"] == completion()[:40].decode()
-        assert texts["timeout"] == "gave no answer within 0.5 s (asked 2 times)"
+        assert texts["timeout"] == "gave no answer within 2 s (asked 2 times)"
         assert "too long" in texts["http_400"]
 
 

@@ -63,12 +63,10 @@ def test_a_call_that_is_not_allowed_is_not_written_down(tmp_path: Path):
         assert ledger.spent().calls == 1
 
 
-def test_a_line_cut_off_by_a_kill_is_dropped_and_two_writers_are_refused(tmp_path: Path):
+def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path: Path):
     path = tmp_path / "l.jsonl"
     with Ledger(path) as ledger:
         ledger.answered([(request("a"), response("a"))], SAMPLING)
-        with pytest.raises(InputError, match="another process"), Ledger(path):
-            pass
     path.write_bytes(path.read_bytes() + b'{"key":"b","ev')
     with Ledger(path) as ledger:
         assert ledger.spent().answers == 1

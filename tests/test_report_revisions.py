@@ -124,7 +124,7 @@ def test_outside_of_git_the_files_are_still_reported(tmp_path: Path, monkeypatch
 
 
 def test_make_hands_on_the_names_and_makes_the_numbers_over_the_iterations_first():
-    command = ["make", "-n", "report", "VENV=x", "REVS=llama3-m2 qwen2-m2"]
+    command = ["make", "-n", "--no-print-directory", "report", "VENV=x", "REVS=llama3-m2 qwen2-m2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     *_, first, last = done.stdout.splitlines()
     assert first.startswith("python -m stages.iterations --out metrics/iterations.json ")

@@ -102,7 +102,15 @@ def test_make_tables_runs_all_that_is_registered_and_make_m0_does_not(pipeline: 
 
 def test_make_has_a_target_for_the_tables():
     done = subprocess.run(
-        ["make", "-n", "tables", f"VENV={sys.prefix}", "SCALE=paper", "SET=pair.seed=1"],
+        [
+            "make",
+            "-n",
+            "--no-print-directory",
+            "tables",
+            f"VENV={sys.prefix}",
+            "SCALE=paper",
+            "SET=pair.seed=1",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

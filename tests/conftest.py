@@ -1,18 +1,23 @@
-"""What several tests need: a policy small enough to be made in a second, and a way to run stages."""
+"""What several tests need: a small policy, a mini world, rows, a server, and a way to run stages."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.sessions import DEFAULTS, World
+from tests.upstreams import Upstream
+
 ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("ESC_SHARED") or ROOT.parent / "shared")
 DVC_FILES = ("data/dvc.yaml", "judging/dvc.yaml", "analyses/dvc.yaml")
 # One thread each: tests run beside each other's servers and stages on machines with few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -110,6 +115,59 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
         subprocess.run(["git", *identity, *command], check=True)
     return tmp_path
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A few rows of every benchmark."""
+    from tests.benchmark_rows import write_rows
+
+    return write_rows(tmp_path / "rows")
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """A server of files that can be told to misbehave."""
+    server = Upstream()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def wordnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An NLTK data folder with WordNet: the one installed, or else made of the shared archive."""
+    from stages.scoring import wordnet
+
+    try:
+        return wordnet.open_wordnet().folder
+    except wordnet.WordNetUnavailable as absence:
+        archive = SHARED / "data" / "wordnet" / "wordnet.zip"
+        if not archive.is_file():
+            pytest.skip(f"METEOR needs WordNet: {absence}")
+        folder = tmp_path_factory.mktemp("nltk_data")
+        (folder / "corpora").mkdir()
+        shutil.copy(archive, folder / "corpora")
+        return folder
+
+
+@pytest.fixture(scope="session")
+def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a mini world of the default sizes, made once: tests only read them."""
+    from stages.mini import write_world
+
+    out = tmp_path_factory.mktemp("world") / "mini"
+    write_world(out, **DEFAULTS)
+    return out
+
+
+@pytest.fixture(scope="session")
+def mini_world(mini_folder: Path) -> World:
+    """What these files hold, by their names."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in mini_folder.iterdir()}
 
 
 def stage_command(name: str, *arguments: object) -> list[str]:

@@ -1,125 +1,17 @@
-"""`stages.fetch` against a real HTTP server on loopback that can be told to misbehave."""
+"""What is fetched from a server on loopback that can be told to misbehave: whole, right, or not at all."""
 
-import gzip
-import hashlib
-import http.server
 import io
-import os
-import random
-import re
-import signal
 import subprocess
-import sys
-import threading
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stages.fetch import fetch
 from stages.records.errors import InputError
 from stages.upstream.archive import extract_member
 from stages.upstream.download import git_blob_id
-
-ROOT = Path(__file__).resolve().parents[1]
-CONTENT = random.Random(0).randbytes(600_000)
-
-
-def blob_id(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-class Upstream(http.server.ThreadingHTTPServer):
-    """Serves `content` for every path; the attributes say how it misbehaves."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content = CONTENT
-        self.ranges = True
-        self.says_length = True
-        self.wrong_range = False
-        self.statuses: list[int] = []  # answered first, one a request, before any content
-        self.cut_after: list[int] = []  # bytes of the body after which a connection is dropped, one a request
-        self.slow_chunks = False
-        self.requests: list[str | None] = []  # the Range header of every request
-        self.paths: list[str] = []
-        self.bytes_served = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request, client_address):
-        pass  # a killed client is part of the tests
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Upstream
-
-    def do_GET(self):
-        asked = self.headers.get("Range")
-        self.server.requests.append(asked)
-        self.server.paths.append(self.path)
-        if self.server.statuses:
-            self.send_response(self.server.statuses.pop(0))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        content, start = self.server.content, 0
-        if "gzip" in self.headers.get("Accept-Encoding", ""):
-            content = gzip.compress(content)  # as public servers do; ranges then count other bytes
-        if asked and self.server.ranges:
-            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
-            if start >= len(content):
-                self.send_error(416)
-                return
-            self.send_response(206)
-            shown = start + 1 if self.server.wrong_range else start
-            self.send_header("Content-Range", f"bytes {shown}-{len(content) - 1}/{len(content)}")
-        else:
-            self.send_response(200)
-        if self.server.says_length:
-            self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        cut = self.server.cut_after.pop(0) if self.server.cut_after else None
-        self.send_body(content[start:] if cut is None else content[start : start + cut])
-
-    def send_body(self, body: bytes):
-        for at in range(0, len(body), 65536):
-            self.wfile.write(body[at : at + 65536])
-            self.server.bytes_served += len(body[at : at + 65536])
-            if self.server.slow_chunks:
-                time.sleep(0.15)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def upstream():
-    server = Upstream()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def section(server: Upstream, **spec) -> dict:
-    entry = {"repository": "a/b", "commit": "c" * 40, "path": "sub/data #1.json", "blob": blob_id(CONTENT)}
-    return {
-        "base_url": server.url,
-        "timeout_s": 5,
-        "retries": 3,
-        "backoff_s": 0.01,
-        "max_mb": 5,
-        "files": {"thing": {**entry, **spec}, "serveforemo": {"repository": None}},
-    }
+from tests.upstreams import CONTENT, Upstream, blob_id, partial_files, section
 
 
 @pytest.fixture
@@ -132,10 +24,6 @@ def get(upstream, tmp_path):
         return out
 
     return run
-
-
-def partial_files(tmp_path: Path) -> list[Path]:
-    return [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]
 
 
 def test_whole_file_is_published_and_nothing_is_left(get, upstream, tmp_path):
@@ -304,63 +192,6 @@ def test_zip_bomb_and_broken_zip(tmp_path):
         archive.write_bytes(broken)
         with pytest.raises(InputError, match="not a zip archive"):
             extract_member(archive, "ExTES.json", out, max_bytes=1_000_000)
-
-
-def command(name: str, out: Path, params: Path, tmp_path: Path) -> list[str]:
-    scratch = str(tmp_path / "scratch")
-    command = [sys.executable, "-m", "stages.fetch", "--name", name, "--out", str(out)]
-    return [*command, "--params", str(params), "--scratch", scratch]
-
-
-def test_killed_process_is_continued_by_the_next(upstream, tmp_path):
-    params, out = tmp_path / "params.yaml", tmp_path / "out" / "thing.json"
-    params.write_text(yaml.safe_dump({"fetch": section(upstream)}), encoding="utf-8")
-    upstream.slow_chunks = True
-    first = subprocess.Popen(command("thing", out, params, tmp_path), cwd=ROOT)
-    deadline = time.monotonic() + 30
-    while not any(path.stat().st_size > 150_000 for path in partial_files(tmp_path)):
-        assert time.monotonic() < deadline
-        assert first.poll() is None
-        time.sleep(0.01)
-    os.kill(first.pid, signal.SIGKILL)
-    assert first.wait() == -signal.SIGKILL
-    assert not out.exists()
-    [partial] = partial_files(tmp_path)
-    kept = partial.stat().st_size
-    assert 0 < kept < len(CONTENT)
-
-    upstream.slow_chunks = False
-    time.sleep(0.5)  # until the server has noticed that its first client is gone
-    served_before = upstream.bytes_served
-    second = subprocess.run(command("thing", out, params, tmp_path), cwd=ROOT, capture_output=True, text=True)
-    assert second.returncode == 0, second.stderr
-    assert out.read_bytes() == CONTENT
-    assert upstream.requests == [None, f"bytes={kept}-"]
-    assert upstream.bytes_served - served_before == len(CONTENT) - kept
-
-
-@pytest.mark.parametrize(
-    ("name", "changes", "message"),
-    [
-        (
-            "serveforemo",
-            {},
-            "SET=data.serveforemo=PATH, or run without it: SET=data.serveforemo=data/empty.jsonl",
-        ),
-        ("nothing", {}, "field fetch.files.nothing: unknown; known are serveforemo, thing"),
-        ("thing", {"blob": 12}, "field fetch.files.thing.blob: missing or not a string"),
-        ("thing", {"commit": None}, "field fetch.files.thing.commit: missing"),
-    ],
-)
-def test_bad_request_is_one_line(upstream, tmp_path, name, changes, message):
-    params, out = tmp_path / "params.yaml", tmp_path / "out" / "thing.json"
-    params.write_text(yaml.safe_dump({"fetch": section(upstream, **changes)}), encoding="utf-8")
-    done = subprocess.run(command(name, out, params, tmp_path), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    [line] = done.stderr.splitlines()
-    assert message in line
-    assert upstream.requests == []
-    assert not out.exists()
 
 
 def test_unreachable_server(upstream, tmp_path):

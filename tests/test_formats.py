@@ -1,85 +1,18 @@
-"""Loaders: every layout gives the same kind of raw dialogue; every kind of bad file gives one clear line."""
+"""The loaders of corpora: every layout gives the same kind of raw dialogue."""
 
-import contextlib
 import json
-import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
 from stages.dialogue.alpaca import load_alpaca
-from stages.dialogue.cleaning import clean_corpus
 from stages.dialogue.formats import LAYOUTS, load_corpus
 from stages.dialogue.strategies import STRATEGIES
 from stages.records.errors import InputError
-from stages.records.jsonl import write_records
+from tests.conftest import SHARED
+from tests.layouts import ALL, ESCONV, EXTES, MESSAGES, SERVEFOREMO, SHAREGPT, write
 
-SHARED = Path(os.environ.get("ESC_SHARED", Path(__file__).resolve().parents[1].parent / "shared"))
 DATA = SHARED / "data"
-
-ESCONV = {
-    "experience_type": "Current Experience",
-    "emotion_type": "fear",
-    "problem_type": "job crisis",
-    "situation": "My shop closes.",
-    "survey_score": {"seeker": {"empathy": "5"}},
-    "dialog": [
-        {"speaker": "seeker", "annotation": {}, "content": "Hi"},
-        {
-            "speaker": "supporter",
-            "annotation": {"strategy": "Reflection of feelings"},
-            "content": "That hurts.",
-        },
-    ],
-}
-EXTES = {
-    "scene": "Work",
-    "description": "A shop closes.",
-    "content": [{"User": "Hi"}, {"AI Strategy": "Emotional Validation", "AI": "That hurts."}],
-}
-SERVEFOREMO = {
-    "id": "s-9",
-    "emotion_type": "fear",
-    "problem_type": "job crisis",
-    "situation": "My shop closes.",
-    "dialogue": [
-        {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "That hurts.", "strategy": ["reflection of feelings", "Question"]},
-    ],
-}
-SHAREGPT = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "That hurts."}]}
-MESSAGES = {
-    "messages": [
-        {"role": "system", "content": "Be kind."},
-        {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "That hurts."},
-    ]
-}
-ALL = {
-    "dialog": ESCONV,
-    "dialogue": SERVEFOREMO,
-    "conversations": SHAREGPT,
-    "messages": MESSAGES,
-    "content": EXTES,
-}
-
-
-def write(path: Path, value: object) -> Path:
-    path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
-    return path
-
-
-def changed(record: dict, *path_and_value: object) -> dict:
-    """Return a deep copy of `record` with the value at a path replaced."""
-    copy = json.loads(json.dumps(record))
-    *path, last, value = path_and_value
-    place = copy
-    for step in path:
-        place = place[step]
-    place[last] = value
-    return copy
 
 
 def test_samples_cover_every_layout() -> None:
@@ -174,131 +107,6 @@ def test_folder_of_mixed_layouts_is_read_by_name_and_numbered_through(tmp_path: 
     (tmp_path / "b.jsonl").write_text(json.dumps(SHAREGPT) + "\n[]")
     with pytest.raises(InputError, match=r"b\.jsonl: record 1: wrong type list, expected an object"):
         load_corpus(tmp_path, "serveforemo")
-
-
-def test_empty_files(tmp_path: Path) -> None:
-    assert load_corpus(write(tmp_path / "none.jsonl", "\n"), "extes") == []
-    assert load_corpus(write(tmp_path / "none.json", "[]"), "extes") == []
-    with pytest.raises(InputError, match="not JSON: the file is empty"):
-        load_corpus(write(tmp_path / "cut.json", ""), "extes")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"no \.json or \.jsonl file in this folder"):
-        load_corpus(tmp_path / "folder", "extes")
-    with pytest.raises(InputError, match="no such file"):
-        load_corpus(tmp_path / "absent.json", "extes")
-
-
-BAD = {
-    "not JSON": ('[{"dialog": [}]', r"line 1: not JSON"),
-    "cut line": (json.dumps(EXTES) + '\n{"content": [', r"line 2: not JSON"),
-    "not a number": ('[{"profile": {"age": NaN}, "dialog": []}]', r"line 1: not JSON: NaN is not a number"),
-    "infinite": ('[{"profile": {"age": 1e999}, "dialog": []}]', "1e999 is out of range"),
-    "bottomless": ("[" * 100_000, "not JSON"),
-    "a number": ("3", "wrong top-level type int"),
-    "a list of strings": ('["hello"]', "record 0: wrong type str"),
-    "unknown shape": ([{"utterances": []}], "record 0: unknown shape"),
-    "alpaca": ([{"instruction": "a", "output": "b"}], "record 0: unknown shape"),
-    "no turns field": ([ESCONV, {"emotion_type": "fear"}], r"1 \(esconv-0001\): field dialog: missing field"),
-    "no text": ([{"dialog": [{"speaker": "seeker"}]}], r"0 \(esconv-0000\): field dialog.0.content: missing"),
-    "no value": ([{"conversations": [{"from": "gpt"}]}], r"field conversations.0.value: missing field"),
-    "esconv role": (
-        [ESCONV, changed(ESCONV, "dialog", 1, "speaker", "bot")],
-        r'1 \(esconv-0001\): field dialog.1.speaker: .*"bot"',
-    ),
-    "serveforemo role": ([changed(SERVEFOREMO, "dialogue", 0, "role", "tool")], r"field dialogue.0.role"),
-    "sharegpt role": ([changed(SHAREGPT, "conversations", 0, "from", "x")], r"field conversations.0.from"),
-    "messages role": ([changed(MESSAGES, "messages", 1, "role", "tool")], r"field messages.1.role"),
-    "late system": (
-        [changed(MESSAGES, "messages", 2, "role", "system")],
-        r"field messages: entry 2 is a sys",
-    ),
-    "extes role": ([changed(EXTES, "content", 1, {"Bot": "a"})], r"field content.1: unknown role 'Bot'"),
-    "extes no role": ([changed(EXTES, "content", 1, {"AI Strategy": "a"})], r"content.1: missing field"),
-    "extes key twice": ([changed(EXTES, "content", 0, {"User": "a", "user ": "b"})], r"content.0: the same"),
-    "extes null": ([changed(EXTES, "content", 0, {"User": None})], r"content.0: User should be a string"),
-    "text a number": ([changed(ESCONV, "dialog", 1, "content", 3)], r"dialog.1.content: .*string, got 3"),
-    "text a list": ([changed(MESSAGES, "messages", 1, "content", [{}])], r"messages.1.content: .*string"),
-    "extes text": ([changed(EXTES, "content", 0, "User", 1.5)], r"field content.0.User: .*string, got 1.5"),
-    "turns an object": ([{"dialog": {}}], r"field dialog: .*list, got an object"),
-    "label a number": ([{**ESCONV, "situation": 5}], r"field situation"),
-    "profile a string": ([{**ESCONV, "profile": "baker"}], r"field profile"),
-    "no turns": ([ESCONV, {**ESCONV, "dialog": []}], r"1 \(esconv-0001\): field dialog: empty dialogue"),
-    "system only": ([{"messages": MESSAGES["messages"][:1]}], r"field messages: empty dialogue"),
-    "one-sided": ([{"content": [{"User": "a"}, {"User": "b"}]}], r"field content: one-sided .* seeker"),
-    "half a character": (
-        [changed(EXTES, "content", 0, "User", "\ud800")],
-        r"content.0.User: half a char",
-    ),
-    "half in a profile": ([{**ESCONV, "profile": {"a": "\ud800"}}], r"field meta: cannot be stored"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_input_names_file_record_and_field(name: str, tmp_path: Path) -> None:
-    content, expected = BAD[name]
-    file = write(tmp_path / "corpus.json", content)
-    with pytest.raises(InputError, match=expected) as caught:
-        load_corpus(file, "esconv")
-    assert str(caught.value).startswith(str(file))
-    assert "\n" not in str(caught.value)
-
-
-def test_invalid_utf8(tmp_path: Path) -> None:
-    file = tmp_path / "corpus.json"
-    file.write_bytes(json.dumps([EXTES]).encode()[:-3] + b"\xff")
-    with pytest.raises(InputError, match="not valid UTF-8"):
-        load_corpus(file, "extes")
-
-
-any_text = st.text(alphabet=st.characters(exclude_categories=[]), max_size=5)  # with half characters
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | any_text,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-KEYS = st.sampled_from(
-    [*LAYOUTS, "speaker", "role", "from", "value", "User", "AI", "AI Strategy", "strategy", "profile", "id"]
-)
-WORDS = st.sampled_from(["seeker", "supporter", "user", "assistant", "human", "gpt", "system", " ", "Hi", ""])
-nearly_records = st.recursive(
-    WORDS | any_text | json_values,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
-    max_leaves=20,
-)
-
-
-def mutated(draw: st.DrawFn) -> object:
-    """Take a good record and put something random at a random place."""
-    record = json.loads(json.dumps(ALL[draw(st.sampled_from(sorted(ALL)))]))
-    place: object = record
-    while isinstance(place, dict | list) and place:
-        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-        key = draw(st.sampled_from(keys))
-        if draw(st.booleans()) or not isinstance(place[key], dict | list):
-            place[key] = draw(nearly_records)
-            break
-        place = place[key]
-    return [record]
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(value=nearly_records | st.lists(nearly_records, max_size=3) | st.composite(mutated)())
-@example(value=[{**ESCONV, "profile": {"a": 1}}])
-def test_random_json_gives_records_or_an_input_error(value: object, tmp_path: Path) -> None:
-    try:
-        dialogues = load_corpus(write(tmp_path / "f.json", json.dumps(value)), "esconv")
-    except InputError:
-        return
-    cleaned, counts = clean_corpus(dialogues, 2)
-    assert write_records(tmp_path / "out.jsonl", cleaned) == counts.sessions_kept  # what loads can be stored
-
-
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
-def test_random_bytes_give_an_input_error_or_nothing(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "f.json").write_bytes(content)
-    with contextlib.suppress(InputError):
-        assert load_corpus(tmp_path / "f.json", "esconv") == []
 
 
 def test_alpaca(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from stages import repro
 from stages.records.errors import InputError
 from tests.conftest import stage_environment
 
-# Copies its inputs and its own name into its output; `meet` waits until the other one has begun as well.
+# Copies its inputs and its own name into its output; `meet` waits until the other one has begun as well,
+# `held` until there is a file of the name "release".
 SCRIPT = """
 import pathlib, sys, time
 name, what, *inputs = sys.argv[1:]
@@ -26,6 +27,9 @@ if what == "fail":
     sys.exit("no luck with " + name)
 if what == "meet":
     while len(pathlib.Path("ran.txt").read_text().split()) < 2:
+        time.sleep(0.05)
+if what == "held":
+    while not pathlib.Path("release").exists():
         time.sleep(0.05)
 if what == "hang":
     time.sleep(600)
@@ -129,19 +133,21 @@ def test_the_longest_chain_begins_first():
 def test_after_a_failure_nothing_begins_and_the_log_is_shown(project: Path):
     write(
         project,
-        good=stage("good", what="meet"),
+        good=stage("good", what="held"),
         bad=stage("bad", what="fail"),
         after=stage("after", "bad"),
         last=stage("last", "good"),
     )
     done = run_repro()
-    assert done.wait() == 1
-    printed, errors = done.stdout.read(), done.stderr.read()
+    assert "bad: failed after" in done.stdout.readline()
+    (project / "release").touch()
+    printed, errors = done.communicate(timeout=60)
+    assert done.returncode == 1
     assert "no luck with bad" in printed
     assert "error: .scratch/repro/bad.log: record bad: the stage failed" in errors
     assert sorted(ran(project)) == ["bad", "good"]
     assert (project / "good").exists()
-    write(project, good=stage("good", what="meet"), bad=stage("bad"), last=stage("last", "good"))
+    write(project, good=stage("good", what="held"), bad=stage("bad"), last=stage("last", "good"))
     repro.repro([], 2)
     assert sorted(ran(project)) == ["bad", "last"]  # what had been finished is not run again
 

@@ -81,7 +81,7 @@ class ChatServer:
 
 
 class Loopback(ThreadingHTTPServer):
-    """Takes as many connections at once as any test opens: the default, 5, makes the others try again later."""
+    """Takes as many connections at once as any test opens; of more than 5, its default, some come late."""
 
     daemon_threads = True
     request_queue_size = 64

@@ -138,7 +138,7 @@ def _cohen(shared: Given, values: int, level: Level) -> dict[str, Any]:
     if not defined:
         return not_available("no two raters share two units and differ in any value", **counts)
     weights = "quadratic" if level == "ordinal" else None
-    found = [float(cohens_kappa(table, weights=weights, return_results=False)) for table in defined]
+    found = [float(cohens_kappa(table, wt=weights, return_results=False)) for table in defined]
     units = [int(table.sum()) for table in defined]
     return {
         "mean": float(np.mean(found)),

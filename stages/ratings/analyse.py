@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stages.ratings import agreement, conduct, judge, pairwise, pointwise
-from stages.ratings.export import ITEM, Export, session_of
+from stages.ratings.export import Export
 from stages.ratings.resample import How, not_available
 
 
@@ -58,9 +58,7 @@ def results(export: Export, how: How, means: judge.Means, scores: judge.Scores) 
 
 def _pointwise(export: Export, how: How, means: judge.Means, scores: judge.Scores) -> dict[str, Any]:
     names, models = dimensions_of(export), export.study.models
-    done = conduct.submitted(export)
-    sessions = [one for one in export.ratings if session_of(one.unit) in done]
-    items = [one for one in export.ratings if one.unit.startswith(ITEM)]
+    sessions, items = conduct.split(export, export.ratings)
     nobody = not_available("no judge's scores were given")
     return {
         "means": pointwise.means(sessions, names, models, how),
@@ -76,9 +74,8 @@ def _pointwise(export: Export, how: How, means: judge.Means, scores: judge.Score
 
 
 def _pairwise(export: Export, how: How) -> dict[str, Any]:
-    models, done = export.study.models, conduct.submitted(export)
-    sessions = [one for one in export.comparisons if session_of(one.unit) in done]
-    items = [one for one in export.comparisons if one.unit.startswith(ITEM)]
+    models = export.study.models
+    sessions, items = conduct.split(export, export.comparisons)
     return {
         "pairs": pairwise.pairs(sessions, models, how),
         "bradley_terry": pairwise.bradley_terry(sessions, models, how),

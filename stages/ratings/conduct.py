@@ -2,17 +2,26 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from stages.ratings.export import ITEM, SUBMITTED, Attention, Comparison, Export, Rating, Session, session_of
 from stages.ratings.resample import How, by_cluster, not_available, ratio
 
+R = TypeVar("R", Rating, Comparison)
+
 
 def submitted(export: Export) -> set[str]:
     """Return the names of the sessions that were submitted, which alone count."""
     return {one.session for one in export.sessions if one.state == SUBMITTED}
+
+
+def split(export: Export, records: Sequence[R]) -> tuple[list[R], list[R]]:
+    """Return the records of submitted sessions, and those of fixed items that are no attention checks."""
+    done, checked = submitted(export), {(one.rater, one.unit) for one in export.attention}
+    items = [one for one in records if one.unit.startswith(ITEM) and (one.rater, one.unit) not in checked]
+    return [one for one in records if session_of(one.unit) in done], items
 
 
 def counts(export: Export) -> dict[str, Any]:
@@ -25,8 +34,8 @@ def counts(export: Export) -> dict[str, Any]:
         "raters_withdrawn": export.withdrawals,
         "sessions": {"n": len(export.sessions), **Counter(one.state for one in export.sessions)},
         "sessions_by_model": dict(sorted(models.items())),
-        "ratings": _by_state([one.unit for one in export.ratings], state),
-        "comparisons": _by_state([one.unit for one in export.comparisons], state),
+        "ratings": _by_state(export.ratings, state, export, "pointwise"),
+        "comparisons": _by_state(export.comparisons, state, export, "pairwise"),
     }
 
 
@@ -38,10 +47,8 @@ def time_on_task(export: Export) -> dict[str, Any]:
             found["all sessions"].append(one.active_s)
             found[" and ".join(sorted(one.shown))].append(one.active_s)
     if export.comparisons:
-        done = submitted(export)
-        found["a comparison"] = [
-            one.seconds for one in export.comparisons if session_of(one.unit) in {None, *done}
-        ]
+        sessions, items = split(export, export.comparisons)
+        found["a comparison"] = [one.seconds for one in [*sessions, *items]]
     return {name: _spread(seconds) for name, seconds in found.items()}
 
 
@@ -67,8 +74,8 @@ def drift(ratings: Sequence[Rating], sessions: Sequence[Session], how: How) -> d
     """Return by how much a rater's ratings change from one session to the next, in points of the scale.
 
     The slope of a session's mean rating over its number among the rater's sessions (by when they began),
-    within raters, after the models' means are taken off, so that neither severe raters nor good models count as
-    a drift. Raters of a single session say nothing and are counted.
+    within raters, after the models' means are taken off, so that neither severe raters nor good models count
+    as a drift. Raters of a single session say nothing and are counted.
     """
     given: dict[str, list[int]] = defaultdict(list)
     for one in ratings:
@@ -120,7 +127,6 @@ def failed(checks: Sequence[Attention]) -> set[str]:
 
 def without(export: Export, raters: set[str]) -> Export:
     """Return an export without these raters."""
-
     return Export(
         export.study,
         [one for one in export.sessions if one.rater not in raters],
@@ -131,14 +137,22 @@ def without(export: Export, raters: set[str]) -> Export:
     )
 
 
-def _by_state(units: Sequence[str], state: dict[str, str]) -> dict[str, int]:
-    """Return how many records belong to submitted sessions, to items, and to sessions of other states."""
-    of = Counter(
-        "items" if unit.startswith(ITEM) else state[str(session_of(unit))].replace(SUBMITTED, "sessions")
-        for unit in units
-    )
-    used = {"n": len(units), "sessions": of.pop("sessions", 0), "items": of.pop("items", 0)}
-    return used | {f"left_out_{name}": count for name, count in sorted(of.items())}
+def _by_state(
+    records: Sequence[Rating] | Sequence[Comparison], state: dict[str, str], export: Export, mode: str
+) -> dict[str, int]:
+    """Return how many records are of submitted sessions, of items, and how many are left out, and why."""
+    if export.study.mode != mode:
+        return {"n": len(records), "left_out_other_mode": len(records)}
+    checked = {(one.rater, one.unit) for one in export.attention}
+    of: Counter[str] = Counter()
+    for one in records:
+        if one.unit.startswith(ITEM):
+            of["left_out_attention_checks" if (one.rater, one.unit) in checked else "items"] += 1
+        else:
+            its_state = state[str(session_of(one.unit))]
+            of["sessions" if its_state == SUBMITTED else f"left_out_{its_state}"] += 1
+    used = {"n": len(records), "sessions": of.pop("sessions", 0), "items": of.pop("items", 0)}
+    return used | dict(sorted(of.items()))
 
 
 def _spread(seconds: Sequence[float | None]) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def _misplaced(
         return "unit", f"there is no session {name!r} in sessions.jsonl"
     if sessions[name].rater != one.rater:
         return "rater", f"is {one.rater!r}, and the session's is {sessions[name].rater!r}"
-    if sorted(sessions[name].shown) != sorted(models):
+    if not set(models) <= set(sessions[name].shown):
         return field, f"{' and '.join(models)}, and the session is of {' and '.join(sessions[name].shown)}"
     return None
 

@@ -41,7 +41,8 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 class Series:
     """One line: points, and the bounds of their intervals where they have any.
 
-    `label` is empty for a line without a name of its own; `colour` and `line` are positions in their lists.
+    `label` is empty for a line without a name of its own; `colour` and `line` are positions in their lists,
+    and points without a `line` are not joined.
     """
 
     label: str
@@ -49,7 +50,7 @@ class Series:
     y: Sequence[float]
     bounds: Sequence[tuple[float, float] | None] = ()
     colour: int = 0
-    line: int = 0
+    line: int | None = 0
     points: bool = False
 
 
@@ -60,6 +61,14 @@ class Bar:
     label: str
     value: float
     other: float | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One bar of parts that stand one behind the other, with its label above it."""
+
+    label: str
+    parts: Sequence[float]
 
 
 def lines(name: str, series: Sequence[Series], x_label: str, y_label: str, ticks: Sequence[str] = ()) -> str:
@@ -119,8 +128,32 @@ def bars(name: str, found: Sequence[Bar], x_label: str, other: str) -> str:
         return _finished(figure, name)
 
 
+def stacks(name: str, found: Sequence[Stack], parts: Sequence[str], x_label: str) -> str:
+    """Draw stacked bars from the top down, labels above them; `parts` names the parts of every bar."""
+    with _drawing() as figure_of:
+        height = 0.95 + 0.46 * len(found)
+        figure = figure_of(figsize=(WIDTH, height))
+        axes = figure.add_axes((0.04, 0.75 / height, 0.92, (height - 0.85) / height))
+        for at, part in enumerate(parts):
+            before = [sum(bar.parts[:at]) for bar in found]
+            values = [bar.parts[at] for bar in found]
+            colour = COLOURS[(0, 7, 1)[at % 3]]
+            axes.barh(range(len(found)), values, left=before, height=0.34, color=colour, label=f" {part}")
+        for place, bar in enumerate(found):
+            values_text = " / ".join(f"{value:.1f}" for value in bar.parts)
+            axes.text(0, place - 0.25, f"{_short(bar.label, 30)}  {values_text}", va="bottom", ha="left")
+        figure.legend(loc="lower center", ncols=len(parts), frameon=False, fontsize=9, borderaxespad=0.1)
+        axes.set_ylim(len(found) - 0.6, -0.75)
+        axes.set_yticks([])
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(_short(x_label, 40))
+        return _finished(figure, name)
+
+
 def _draw(axes: Any, one: Series) -> None:
-    style = {"color": COLOURS[one.colour % len(COLOURS)], "linestyle": LINES[one.line % len(LINES)]}
+    joined = "none" if one.line is None else LINES[one.line % len(LINES)]
+    style = {"color": COLOURS[one.colour % len(COLOURS)], "linestyle": joined}
     marker = MARKERS[one.colour % len(MARKERS)] if one.points or len(one.x) == 1 else ""
     # a label that begins with an underscore is none to matplotlib
     label = f" {_short(one.label, 26)}" if one.label else "_nolegend_"

@@ -33,6 +33,7 @@ STYLE = {
     "path.simplify": True,
 }
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+_FITTING = 45  # letters of the names below an axis that stand side by side
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 
@@ -84,16 +85,23 @@ def lines(name: str, series: Sequence[Series], x_label: str, y_label: str, ticks
     with _drawing() as figure_of:
         names = [one for one in series if one.label]
         legend_lines = -(-len(names) // 2)
-        height = HEIGHT + 0.2 * legend_lines
+        names_of_ticks = [_short(tick, 12 if len(ticks) < 5 else 16) for tick in ticks]
+        slanted = sum(map(len, names_of_ticks)) > _FITTING
+        below = 0.2 * legend_lines + (0.55 if slanted else 0.0)
+        height = HEIGHT + below
         figure = figure_of(figsize=(WIDTH, height))
-        bottom = 0.55 + 0.2 * legend_lines
+        bottom = 0.55 + below
         axes = figure.add_axes((0.17, bottom / height, 0.79, (height - bottom - 0.12) / height))
         for one in series:
             _draw(axes, one)
         axes.set_xlabel(_short(x_label, 40))
         axes.set_ylabel(_short(y_label, 40))
         if ticks:
-            axes.set_xticks(range(len(ticks)), [_short(tick, 12) for tick in ticks])
+            axes.set_xticks(range(len(ticks)), names_of_ticks)
+            if slanted:
+                axes.tick_params(axis="x", labelrotation=35)
+                for label in axes.get_xticklabels():
+                    label.set(horizontalalignment="right", rotation_mode="anchor")
             axes.set_xlim(-0.3, len(ticks) - 0.7)
         if names:
             figure.legend(loc="lower center", ncols=2, frameon=False, fontsize=9, borderaxespad=0.1)

@@ -95,6 +95,18 @@ def test_drift_is_of_raters_who_grow_milder_not_of_who_they_are_or_rate(tmp_path
     assert (found["n"], found["raters"], found["raters_of_one_session"]) == (6, 2, 1)
 
 
+def test_the_order_of_sessions_is_that_of_their_times(tmp_path: Path):
+    sessions = [session(f"{rater}-{at}", rater, "m0", at=9 - at) for rater in "ab" for at in range(3)]
+    ratings = [rating(rater, f"{rater}-{at}", "m0", 5 - at) for rater in "ab" for at in range(3)]
+    found = analysed(write_export(tmp_path, sessions=sessions, ratings=ratings))["all"]["drift"]
+    assert found["value"] == pytest.approx(1.0)
+
+
+def test_good_models_met_late_are_no_drift(tmp_path: Path):
+    found = pointwise(tmp_path, {rater: [("m0", 1), ("m1", 5)] for rater in "abc"})["all"]["drift"]
+    assert found["value"] == pytest.approx(0.0)
+
+
 def test_time_on_task_is_of_submitted_sessions(tmp_path: Path):
     found = pointwise(tmp_path, {"a": [("m0", 3), ("m1", 3), ("m0", 3)]})["time_on_task"]
     assert found["m0"]["median"] == 61.0
@@ -146,7 +158,8 @@ def test_resamples_without_scores_are_counted(tmp_path: Path):
     given = {f"r{at}": [("m0", "m1", "first")] for at in range(3)} | {"other": [("m0", "m1", "second")]}
     found = pairwise(tmp_path, given)["all"]["bradley_terry"]["scores"]["m0"]
     assert 0 < found["undefined_resamples"] < HOW.resamples / 2
-    assert found["low"] <= found["value"] < found["high"]  # low: of the defined ones, so not lower
+    # Those left out are the ones in which m0 always won, so the interval ends where the value is.
+    assert found["low"] < found["value"] == pytest.approx(found["high"])
 
 
 def test_a_judge_is_held_against_people_by_model_and_by_context(tmp_path: Path):
@@ -164,9 +177,15 @@ def test_a_judge_is_held_against_people_by_model_and_by_context(tmp_path: Path):
     assert (of_contexts["overall"]["n"], of_contexts["without_judge"]) == (8, 2)
 
 
-def test_a_correlation_of_resamples_is_scipy_s_and_constant_sides_have_none():
+def test_a_correlation_has_an_interval_and_constant_sides_have_no_correlation():
     people, machine = [1, 2, 2, 4, 5, 3, 1], [2, 1, 3, 4, 4, 3, 2]
     found = judge.correlation(people, machine, HOW)
     assert found["pearson"]["low"] < found["pearson"]["value"] < found["pearson"]["high"] <= 1
     assert judge.correlation(people, [3] * 7, HOW)["not_available"] == "all scores of the judge are the same"
     assert judge.correlation([1, 2], [1, 2], HOW)["not_available"] == "fewer than three points"
+
+
+def test_spearman_s_correlation_and_its_resamples_are_of_ranks():
+    found = judge.correlation([1, 2, 3, 4, 5, 6], [1, 2, 4, 8, 16, 32], HOW)
+    assert (found["spearman"]["value"], found["spearman"]["low"]) == pytest.approx((1.0, 1.0))
+    assert found["pearson"]["value"] < 0.95

@@ -136,10 +136,3 @@ def test_a_judge_s_comparisons_stand_with_their_shares(tmp_path: Path):
     assert row == [*["75.00 [50.00, 87.50]"] * 2, "not available", "75.00 [50.00, 87.50]", "8 of 9"]
     assert page.row(caption, "m0-m2", "below 0.8") == [*["75.00 [50.00, 87.50]"] * 3, "–", "8"]
     assert page.row(caption, "m0-m2", "0.8 and above") == [*["not available"] * 3, "–", "0"]
-
-
-def test_ratings_by_people_are_shown_where_they_are(tmp_path: Path):
-    publish_json(tmp_path / "metrics/human_eval/pairwise.json", {"m0-m2": {"win": 61.25, "raters": 4}})
-    page = Page(make_report()[0])
-    assert page.row("Figures 3 and 4", "m0-m2.win") == ["61.2500"]
-    assert "nobody has rated anything" not in page.text

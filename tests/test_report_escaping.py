@@ -67,7 +67,22 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
         "metrics/sample.json": sample,
         "metrics/comparisons/x.json": {"pairs": [pair]},
         "metrics/corpora.json": {everything: {"skipped": {everything: 1}}, "splits": {"rule": everything}},
-        "metrics/human_eval/x.json": {everything: 2},
+        "metrics/human/points.json": {
+            **{"study": everything, "mode": "pointwise", "models": [everything]},
+            "counts": {"sessions_by_model": {everything: 1}},
+            "all": {
+                "means": {everything: {everything: {"value": 2.5, "low": 2, "high": 3}}},
+                "drift": {"not_available": everything},
+                "differences": [{"dimension": everything, "model": everything, "value": 1.0}],
+            },
+        },
+        "metrics/human/pairs.json": {
+            **{"study": everything, "mode": "pairwise", "models": [everything]},
+            "all": {
+                "pairs": [{"model": everything, "against": NAME, "win": 1, "tie": 1, "loss": 1}],
+                "bradley_terry": {"scores": {everything: {"value": 1.5, "no_interval": everything}}},
+            },
+        },
         "metrics/study/study.json": {
             "commit": everything,
             "seeds": [everything],

@@ -102,22 +102,6 @@ def judge_tables(runs: Sequence[Run]) -> list[Block]:
     return found
 
 
-def human_tables(runs: Sequence[Run]) -> list[Block]:
-    """Return every number of a human evaluation (figures 3 and 4), or that there is none."""
-    found: list[Block] = []
-    for run in runs:
-        paths = [path for path in run.files.below(run.metrics_path("human_eval")) if path.endswith(".json")]
-        if not paths:
-            found.append(Text.of(run.says("figures 3 and 4 are not run, nobody has rated anything yet.")))
-        for path in paths:
-            numbers = flat(run.json_at(path) or {})
-            rows = tuple(Row((name,), (Cell(_plain(value)),)) for name, value in numbers.items())
-            caption = f"Figures 3 and 4, ratings by people: {run.where(path)}"
-            name = f"human-{run.name}-{len(found)}"
-            found.append(Table(name, caption, ("number",), ("value",), (Group("", rows),)))
-    return found
-
-
 def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """Return all numbers of a JSON object by their dotted names."""
     found: dict[str, float] = {}
@@ -207,7 +191,3 @@ def _shares(results: Mapping[str, Any] | None, names: Iterable[str], where: str)
         share, low, high = (number(results, name, key, file=where) for key in ("percent", "low", "high"))
         cells.append(not_available() if share is None else Cell(shown(share), detail=bounds(low, high)))
     return cells
-
-
-def _plain(value: float) -> str:
-    return str(value) if isinstance(value, int) else shown(value, 4)

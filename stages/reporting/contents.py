@@ -7,7 +7,6 @@ from stages.reporting.analyses import phrase_blocks, relevance_blocks
 from stages.reporting.certainty import (
     difference_tables,
     fact_tables,
-    human_tables,
     judge_tables,
     score_tables,
 )
@@ -19,6 +18,7 @@ from stages.reporting.figures import curve_blocks
 from stages.reporting.machine import machine_blocks
 from stages.reporting.other_tables import benchmarks_table, corpora_table, judge_table, sub_metrics_table
 from stages.reporting.paper import paper
+from stages.reporting.people import people_blocks
 from stages.reporting.provenance import origin_tables, run_table
 from stages.reporting.reading import Run
 from stages.reporting.samples import sample_blocks
@@ -58,7 +58,6 @@ def report(runs: Sequence[Run], requirements: Path) -> Document:
         text(6),
         judge_table(printed, runs),
     ]
-    people = [*human_tables(runs), *judge_tables(runs)]
     origins = [block for run in runs for block in origin_tables(run)]
     return Document(
         title=f"Report on “{printed.title}”",
@@ -69,7 +68,8 @@ def report(runs: Sequence[Run], requirements: Path) -> Document:
             Section("tables", "The paper's tables", tables),
             Section("scores", "All scores", score_tables(runs)),
             Section("differences", "Differences between models", difference_tables(runs)),
-            Section("people", "People and judges", people),
+            Section("people", "Human evaluation", _each(runs, people_blocks)),
+            Section("judges", "Judges' comparisons", judge_tables(runs)),
             Section("facts", "The seeker's own facts", fact_tables(runs)),
             Section("training", "Training", _each(runs, curve_blocks)),
             Section("relevance", "Relevance of the pairs", _each(runs, relevance_blocks)),

@@ -33,6 +33,7 @@ STYLE = {
     "path.simplify": True,
 }
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+_FITTING = 45  # letters of the names below an axis that stand side by side
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 
@@ -41,7 +42,8 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 class Series:
     """One line: points, and the bounds of their intervals where they have any.
 
-    `label` is empty for a line without a name of its own; `colour` and `line` are positions in their lists.
+    `label` is empty for a line without a name of its own; `colour` and `line` are positions in their lists,
+    and points without a `line` are not joined.
     """
 
     label: str
@@ -49,7 +51,7 @@ class Series:
     y: Sequence[float]
     bounds: Sequence[tuple[float, float] | None] = ()
     colour: int = 0
-    line: int = 0
+    line: int | None = 0
     points: bool = False
 
 
@@ -60,6 +62,14 @@ class Bar:
     label: str
     value: float
     other: float | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One bar of parts that stand one behind the other, with its label above it."""
+
+    label: str
+    parts: Sequence[float]
 
 
 def lines(name: str, series: Sequence[Series], x_label: str, y_label: str, ticks: Sequence[str] = ()) -> str:
@@ -75,16 +85,23 @@ def lines(name: str, series: Sequence[Series], x_label: str, y_label: str, ticks
     with _drawing() as figure_of:
         names = [one for one in series if one.label]
         legend_lines = -(-len(names) // 2)
-        height = HEIGHT + 0.2 * legend_lines
+        names_of_ticks = [_short(tick, 12 if len(ticks) < 5 else 16) for tick in ticks]
+        slanted = sum(map(len, names_of_ticks)) > _FITTING
+        below = 0.2 * legend_lines + (0.55 if slanted else 0.0)
+        height = HEIGHT + below
         figure = figure_of(figsize=(WIDTH, height))
-        bottom = 0.55 + 0.2 * legend_lines
+        bottom = 0.55 + below
         axes = figure.add_axes((0.17, bottom / height, 0.79, (height - bottom - 0.12) / height))
         for one in series:
             _draw(axes, one)
         axes.set_xlabel(_short(x_label, 40))
         axes.set_ylabel(_short(y_label, 40))
         if ticks:
-            axes.set_xticks(range(len(ticks)), [_short(tick, 12) for tick in ticks])
+            axes.set_xticks(range(len(ticks)), names_of_ticks)
+            if slanted:
+                axes.tick_params(axis="x", labelrotation=35)
+                for label in axes.get_xticklabels():
+                    label.set(horizontalalignment="right", rotation_mode="anchor")
             axes.set_xlim(-0.3, len(ticks) - 0.7)
         if names:
             figure.legend(loc="lower center", ncols=2, frameon=False, fontsize=9, borderaxespad=0.1)
@@ -119,8 +136,32 @@ def bars(name: str, found: Sequence[Bar], x_label: str, other: str) -> str:
         return _finished(figure, name)
 
 
+def stacks(name: str, found: Sequence[Stack], parts: Sequence[str], x_label: str) -> str:
+    """Draw stacked bars from the top down, labels above them; `parts` names the parts of every bar."""
+    with _drawing() as figure_of:
+        height = 0.95 + 0.46 * len(found)
+        figure = figure_of(figsize=(WIDTH, height))
+        axes = figure.add_axes((0.04, 0.75 / height, 0.92, (height - 0.85) / height))
+        for at, part in enumerate(parts):
+            before = [sum(bar.parts[:at]) for bar in found]
+            values = [bar.parts[at] for bar in found]
+            colour = COLOURS[(0, 7, 1)[at % 3]]
+            axes.barh(range(len(found)), values, left=before, height=0.34, color=colour, label=f" {part}")
+        for place, bar in enumerate(found):
+            values_text = " / ".join(f"{value:.1f}" for value in bar.parts)
+            axes.text(0, place - 0.25, f"{_short(bar.label, 30)}  {values_text}", va="bottom", ha="left")
+        figure.legend(loc="lower center", ncols=len(parts), frameon=False, fontsize=9, borderaxespad=0.1)
+        axes.set_ylim(len(found) - 0.6, -0.75)
+        axes.set_yticks([])
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(_short(x_label, 40))
+        return _finished(figure, name)
+
+
 def _draw(axes: Any, one: Series) -> None:
-    style = {"color": COLOURS[one.colour % len(COLOURS)], "linestyle": LINES[one.line % len(LINES)]}
+    joined = "none" if one.line is None else LINES[one.line % len(LINES)]
+    style = {"color": COLOURS[one.colour % len(COLOURS)], "linestyle": joined}
     marker = MARKERS[one.colour % len(MARKERS)] if one.points or len(one.x) == 1 else ""
     # a label that begins with an underscore is none to matplotlib
     label = f" {_short(one.label, 26)}" if one.label else "_nolegend_"

@@ -151,7 +151,7 @@ def _metrics(run: Run, outputs: list[Locked]) -> Table:
 
 
 def _folders(run: Run) -> list[str]:
-    names = ["", "backbone", *run.models, "comparisons", "judge", "study", "human_eval"]
+    names = ["", "backbone", *run.models, "comparisons", "judge", "study", "human"]
     names += unseen_folders(run)
     return [run.metrics_path(name).rstrip("/") for name in names]
 

@@ -1,0 +1,131 @@
+"""Analyse an exported rating study: `python -m stages.human_report --export FOLDER --out FILE`.
+
+Means, win rates, Bradley-Terry scores, agreement, time, order effects, attention checks, and how well a
+judge's scores go with people's; `make report` shows the files in metrics/human/. docs/human-eval-analysis.md
+says what every number is. `--simulate` takes studies of known truth instead, and prints the truth beside
+what is found.
+
+This is no DVC stage: people's answers are not made by the pipeline.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.command import run
+from stages.judging.verdicts import Judged
+from stages.ratings import simulate
+from stages.ratings.analyse import analyse
+from stages.ratings.export import read_export
+from stages.ratings.resample import How
+from stages.records.errors import InputError
+from stages.records.jsonl import read_records, read_text
+from stages.records.publish import publish_json
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line, analyse, publish and print the main results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--export", type=Path, help="folder that the rating application exported")
+    source.add_argument("--simulate", action="store_true", help="studies of known truth, of --seed")
+    parser.add_argument("--out", type=Path, help="the results (JSON); needed with --export")
+    parser.add_argument("--metrics", type=Path, default=Path("metrics"), help="has MODEL/judge.json")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="has MODEL/verdicts.jsonl")
+    parser.add_argument("--seed", type=int, default=1, help="of the resampling, not negative")
+    parser.add_argument("--resamples", type=int, default=2000, help="at least 1")
+    args = parser.parse_args(argv)
+    if args.seed < 0 or args.resamples < 1:
+        parser.error("--seed must not be negative, and --resamples at least 1")
+    how = How(args.seed, args.resamples)
+    if args.simulate:
+        _simulate(how)
+        return
+    if args.out is None:
+        parser.error("--export needs --out")
+    export = read_export(args.export)
+    models = export.study.models
+    found = analyse(export, how, judge_means(args.metrics, models), judge_scores(args.data, models))
+    publish_json(args.out, found)
+    for name, value in _headline(found["all"]).items():
+        print(f"{name:<28} {_shown(value)}")
+    print(f"{args.out}: {found['counts']['raters']} raters, {found['counts']['sessions']['n']} sessions")
+
+
+def judge_means(metrics: Path, models: Sequence[str]) -> dict[tuple[str, str], float]:
+    """Return a judge's mean of every (model, dimension), of those models that have a judge.json.
+
+    Raises:
+        InputError: such a file is not what stages.judge writes.
+    """
+    found = {}
+    for model in models:
+        path = metrics / model / "judge.json"
+        if not path.is_file():
+            continue
+        try:
+            scores = json.loads(read_text(path))["scores"]
+            found |= {(model, name): float(one["mean"]) for name, one in scores.items() if "mean" in one}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError("no judge's scores", file=path, field="scores") from None
+    return found
+
+
+def judge_scores(data: Path, models: Sequence[str]) -> dict[tuple[str, str, str], float]:
+    """Return a judge's score of every (model, context, dimension), of those models that have verdicts."""
+    return {
+        (model, judged.id, verdict.dimension): float(verdict.score)
+        for model in models
+        if (path := data / model / "verdicts.jsonl").is_file()
+        for judged in read_records(path, Judged)
+        for verdict in judged.verdicts
+        if verdict.score is not None
+    }
+
+
+def _simulate(how: How) -> None:
+    """Print truth and what the analysis finds of a point-wise and a pair-wise study."""
+    truth, size = simulate.Truth(position=0.3, ties=0.2), simulate.Size(raters=50, sessions=10, items=60)
+    with tempfile.TemporaryDirectory() as folder:
+        one, two = Path(folder) / "pointwise", Path(folder) / "pairwise"
+        expected = simulate.pointwise(one, truth, size, how.seed)
+        print(f"{'':<28} {'truth':>7}  found")
+        found = _headline(analyse(read_export(one), how, {}, {})["all"])
+        means = {f"{d}, {m}": v for d, of_it in expected["means"].items() for m, v in of_it.items()}
+        _beside(means | {f"{d}, alpha": v for d, v in expected["alpha"].items()}, found)
+        expected = simulate.pairwise(two, truth, size, how.seed)
+        found = _headline(analyse(read_export(two), how, {}, {})["all"])
+        rates = {f"{a} against {b}": rate for (a, b), rate in expected["win_rates"].items()}
+        scores = {f"{model}, Bradley-Terry": score for model, score in expected["scores"].items()}
+        _beside(rates | scores | {"shown first": expected["first"]}, found)
+
+
+def _beside(truth: Mapping[str, float], found: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, value in truth.items():
+        print(f"{name:<28} {value:>7.3f}  {_shown(found[name])}")
+
+
+def _headline(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the main results by a name."""
+    if "means" in results:
+        means = {f"{d}, {m}": v for d, of_it in results["means"].items() for m, v in of_it.items()}
+        return means | {f"{d}, alpha": of_it["alpha"] for d, of_it in results["agreement"].items()}
+    found = {f"{one['model']} against {one['against']}": one["win_rate"] for one in results["pairs"]}
+    terry = results["bradley_terry"]
+    found |= {f"{model}, Bradley-Terry": score for model, score in terry.get("scores", {}).items()}
+    if "scores" not in terry:
+        found["Bradley-Terry"] = terry
+    return found | {"shown first": results["position"], "alpha": results["agreement"]["alpha"]}
+
+
+def _shown(found: Mapping[str, Any]) -> str:
+    if "value" not in found:
+        return f"not available: {found['not_available']}"
+    return f"{found['value']:.3f}" + (f" [{found['low']:.3f}, {found['high']:.3f}]" if "low" in found else "")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -63,7 +63,7 @@ study: setup  ## the method over five seeds with its controls, tested (an hour o
 	python -m stages.study --out metrics/study
 
 test: setup lint  ## ruff, unit tests and one run of the whole pipeline in a temporary clone
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## ruff
 	ruff check .

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from stages.engines import child_server
 from stages.engines.generate import generate
@@ -205,3 +206,18 @@ def test_wrong_options_name_their_field(backbone: Path, change: dict[str, Any], 
     params = {"kind": "server", "command": "serve", **OPTIONS, **change}
     with pytest.raises(InputError, match=f"field {re.escape(field)}"), open_engine(params, backbone):
         pass
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang", "llamafactory"])
+def test_the_configurations_name_programs_of_environments_that_make_builds(name: str, backbone: Path):
+    params = yaml.safe_load((ROOT / f"conf/engine/{name}.yaml").read_text())["engine"]
+    with open_engine(params, backbone) as (engine, _):  # options and placeholders are checked
+        assert engine.describe()["guided"] is (name != "llamafactory")
+    assert "127.0.0.1" in params["command"] + str(params["environment"])
+    if program := re.match(r"\.venv-(\w+)/", params["command"]):
+        assert program.group(1) == name
+        assert f"\n{name}==" in (ROOT / f"requirements-{name}.txt").read_text()
+        dry = subprocess.run(
+            ["make", "-n", f"setup-{name}"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert f"requirements-{name}.txt" in dry.stdout

@@ -1,7 +1,7 @@
 """What an engine is asked: messages, a seed and how to sample."""
 
 import hashlib
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,17 +25,28 @@ class Sampling(Record):
 
 @dataclass(frozen=True)
 class Request:
-    """One text to write. `attempt` counts from 1; a retry is a new request with a seed of its own."""
+    """One text to write. `attempt` counts from 1; a retry is a new request with a seed of its own.
+
+    `schema` is a JSON schema that the text should follow: engines that can keep a model to it may.
+    """
 
     id: str
     messages: tuple[Message, ...]
     seed: int
     attempt: int = 1
+    schema: Mapping[str, Any] | None = None
 
     @classmethod
-    def make(cls, identity: str, messages: Sequence[Message], seed: int, attempt: int = 1) -> "Request":
+    def make(
+        cls,
+        identity: str,
+        messages: Sequence[Message],
+        seed: int,
+        attempt: int = 1,
+        schema: Mapping[str, Any] | None = None,
+    ) -> "Request":
         """Make a request whose seed follows from (seed of the run, id, attempt) and nothing else."""
-        return cls(identity, tuple(messages), derive_seed(seed, identity, attempt), attempt)
+        return cls(identity, tuple(messages), derive_seed(seed, identity, attempt), attempt, schema)
 
     def as_json(self) -> dict[str, Any]:
         """Return all that the text depends on, for fingerprints."""
@@ -44,6 +55,7 @@ class Request:
             "messages": [message.model_dump() for message in self.messages],
             "seed": self.seed,
             "attempt": self.attempt,
+            **({"schema": self.schema} if self.schema is not None else {}),
         }
 
 
@@ -69,6 +81,37 @@ class Engine(Protocol):
         """Yield finished batches until every request not in `done` (ids) is answered.
 
         The whole list is always given, so that batches are the same however much is done already.
+        """
+        ...
+
+
+class LocalEngine(Engine, Protocol):
+    """An engine that runs the model itself, so that its work can be cut up and spread over processes.
+
+    The plan follows from the whole list of requests and the engine's settings; what is written of a batch
+    follows from the batch, the model and the settings. So it is the same, on a CPU to the byte, whoever
+    answers which batch, and whatever was answered before. A batch is what a kill can lose.
+    """
+
+    def batches(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Request]]:
+        """Return the plan: every request in exactly one batch, those with the longest prompts first.
+
+        Raises:
+            InputError: a prompt leaves no room in the window for `max_new_tokens`.
+        """
+        ...
+
+    def answer(self, batch: Sequence[Request], sampling: Sampling) -> list[Response]:
+        """Write one batch of the plan; one response a request, in their order."""
+        ...
+
+    def stream(self, request: Request, sampling: Sampling) -> Generator[str, None, None]:
+        """Yield the text of one request in pieces, as they are made; no piece ends within a character.
+
+        Put together they are the text that `answer([request])` gives. Closing the generator ends the work.
+
+        Raises:
+            InputError: as for `batches`, when the first piece is asked for.
         """
         ...
 

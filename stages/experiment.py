@@ -37,7 +37,7 @@ LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run left it
 METRICS, REPORT = Path("metrics"), "report"
 LOCKS = ("dvc.lock", "data/dvc.lock", "analyses/dvc.lock", "judging/dvc.lock")
 SAVED = Path(".scratch/experiments.json")  # what each experiment was saved from
-GROUPS = ("backbone", "data", "engine", "judge", "scale")
+GROUPS = ("backbone", "data", "engine", "hardware", "judge", "scale")
 TABLES = "tables"
 ANALYSES = "analyses/dvc.yaml"
 
@@ -61,6 +61,7 @@ def main() -> None:
     models = list(params["models"]) if whole else chain(params, args.model)
     chosen = {"backbone": params["backbone"]["name"], "data": params["data"]["name"]}
     chosen |= {"engine": params["engine"]["kind"], "scale": params["scale"]}
+    chosen["hardware"] = params["hardware"]["name"]
     print(f"parameters: {', '.join(f'{group} {name}' for group, name in chosen.items())}", flush=True)
     wanted = targets(models, params["iterations"], params["comparisons"])
     repro(everything(params) if whole else wanted, params["jobs"] if args.jobs is None else args.jobs)

@@ -27,10 +27,10 @@ HERE = {"launcher": "none", "nodes": 1, "accelerate_config": None, "environment"
 SMALL = {
     "learning_rate": 1e-3,
     "cutoff_len": 512,
-    "num_train_epochs": 2.0,
+    "num_train_epochs": 4.0,
     "logging_steps": 1,
-    "eval_steps": 4,
-    "save_steps": 4,
+    "eval_steps": 2,
+    "save_steps": 2,
     "save_total_limit": 9,
 }
 
@@ -94,10 +94,10 @@ def test_two_processes_take_the_steps_of_one_and_a_killed_stage_leaves_none_behi
     )
     checkpoint = wait_for_checkpoint(home, before, child)
     family = psutil.Process(child.pid).children(recursive=True)
-    assert sum("stages.training.worker" in " ".join(p.cmdline()[:3]) for p in family) == 2
+    assert sum("stages.training.worker" in " ".join(p.cmdline()[:4]) for p in family) == 2
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    gone, alive = psutil.wait_procs(family, timeout=20)
+    _gone, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
     saved = (checkpoint / "trainer_state.json").stat().st_mtime_ns
 
@@ -109,7 +109,7 @@ def test_two_processes_take_the_steps_of_one_and_a_killed_stage_leaves_none_behi
     assert (checkpoint / "trainer_state.json").stat().st_mtime_ns == saved
 
     assert [entry["step"] for entry in two] == [entry["step"] for entry in one]
-    assert max(entry["step"] for entry in two) == 6  # 24 samples, 8 a step, 2 epochs
+    assert max(entry["step"] for entry in two) == 12  # 24 samples, 8 a step, 4 epochs
     for ours, theirs in zip(one, two, strict=True):
         for name in ("loss", "eval_loss", "rewards/margins", "grad_norm", "learning_rate"):
             if name in ours:
@@ -122,7 +122,7 @@ def test_two_processes_take_the_steps_of_one_and_a_killed_stage_leaves_none_behi
 def wait_for_checkpoint(folder: Path, before: set[str], child: "subprocess.Popen[bytes]") -> Path:
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline and child.poll() is None:
-        for state in folder.glob(".scratch/train/*/output/checkpoint-4/trainer_state.json"):
+        for state in folder.glob(".scratch/train/*/output/checkpoint-2/trainer_state.json"):
             if state.parents[2].name not in before:
                 return state.parent
         time.sleep(0.02)
@@ -132,7 +132,7 @@ def wait_for_checkpoint(folder: Path, before: set[str], child: "subprocess.Popen
 @given(st.integers(1, 64), st.integers(1, 64), st.integers(1, 16))
 def test_a_step_has_as_many_samples_on_any_hardware(effective: int, processes: int, largest: int):
     if effective % processes:
-        with pytest.raises(InputError, match="hardware.training.processes: is"):
+        with pytest.raises(InputError, match=r"hardware\.training\.processes: is"):
             batches(effective, processes, largest)
         return
     size, added = batches(effective, processes, largest)

@@ -1,8 +1,8 @@
-"""On what a training runs: how many processes share a batch, how they are started, what is laid over the YAML.
+"""On what a training runs: how many processes share a step, how they start, what is laid over the YAML.
 
-`hardware` in the parameters is one of conf/hardware/. Its part `training` may change a model and is tracked by
-DVC: the YAML that is laid over the method's, the number of processes and the batch. Its part `launch` cannot
-change a model, so that a finished training is not done again for its sake.
+`hardware` in the parameters is one of conf/hardware/. Its part `training` may change a model and is tracked
+by DVC: the YAML that is laid over the method's, the number of processes and the batch. Its part `launch`
+cannot change a model, so that a finished training is not done again for its sake.
 """
 
 import os

@@ -18,7 +18,21 @@ def main() -> None:
         sys.exit(1)
     from llamafactory.train.tuner import run_exp
 
+    take_numbered_cpus()
     run_exp()
+
+
+def take_numbered_cpus() -> None:
+    """Let torch load what was saved to `cpu:0`, as several processes without GPUs call their device.
+
+    transformers loads the optimizer of a checkpoint to the device of the process, and torch knows `cpu` alone.
+    """
+    import torch
+
+    def restore(storage: "torch.UntypedStorage", location: str) -> "torch.UntypedStorage | None":
+        return storage if location.startswith("cpu:") else None
+
+    torch.serialization.register_package(15, lambda _: None, restore)
 
 
 if __name__ == "__main__":

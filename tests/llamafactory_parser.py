@@ -1,7 +1,8 @@
 """LLaMA-Factory's own parser over training configurations: `python -m tests.llamafactory_parser < CONFIGS`.
 
-Reads a JSON object of configurations by name, `distributed` beside LLaMA-Factory's arguments, and prints
-what the parser made of each, or why it refused it. In a process of its own, since the parser starts a process group.
+Reads a JSON object of configurations by name, `distributed` beside LLaMA-Factory's arguments, and
+prints what the parser made of each, or why it refused it. In a process of its own, since the parser
+starts a process group.
 """
 
 import json

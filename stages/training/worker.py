@@ -23,9 +23,9 @@ def main() -> None:
 
 
 def take_numbered_cpus() -> None:
-    """Let torch load what is meant for `cpu:0`, as several processes without GPUs call their device.
+    """Let torch load to `cpu:0`, as several processes without GPUs call their device.
 
-    transformers loads the optimizer of a checkpoint to the device of the process, and torch knows `cpu` alone.
+    transformers loads a checkpoint's optimizer to the device of the process, and torch knows `cpu` alone.
     """
     import torch
 

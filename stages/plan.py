@@ -9,6 +9,7 @@ Nothing is written, least of all params.yaml. The formulas stand in stages/plann
 import argparse
 import tempfile
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,14 @@ from typing import Any
 import yaml
 
 from stages.command import run
-from stages.experiment import GROUPS, chain, check_groups, check_registry, draft_params
+from stages.experiment import GROUPS, chain, check_groups, check_registry, draft_params, targets
 from stages.planning import rates as known_rates
 from stages.planning.actual import actual_seconds
 from stages.planning.counts import Counts, count
 from stages.planning.disk import disk_bytes
 from stages.planning.memory import Sharing, generation_bytes, training_bytes
 from stages.planning.shapes import Shape, shape_of
-from stages.planning.table import WIDTH, Row, duration, lines, size
+from stages.planning.table import WIDTH, Row, lines, size
 from stages.planning.work import Work, works
 from stages.prompts.templates import load_prompts
 from stages.records.jsonl import read_text
@@ -74,7 +75,7 @@ def plan(params: Mapping[str, Any], metrics: Path) -> list[str]:
     rate = known_rates.measured(names["backbone"], names["hardware"])
     took = actual_seconds(metrics) if ran else {}
     rows = [row(work, params, shape, rate, took) for work in todo]
-    rows += rest({work.stage for work in todo}, names["scale"], rate, took)
+    rows += rest(others(params, models), names["scale"], rate, took)
     return [
         f"plan of {params['headline']}: {', '.join(f'{group} {name}' for group, name in names.items())}",
         *_wrapped(f"{shape.parameters:,} parameters, shape of {source}. Data: {counts.source}."),
@@ -152,36 +153,38 @@ def settings(params: Mapping[str, Any], method: str) -> dict[str, Any]:
     return settle(config, read_config(overlay, {}) if overlay else {}, hardware.training)
 
 
+def others(params: Mapping[str, Any], models: Sequence[str]) -> Counter[str]:
+    """Return how often each stage runs that neither generates nor trains, in the order of the pipeline."""
+    first = ["mini"] if params["data"]["name"] == "mini" else []
+    first += ["prepare", "backbone", "contexts"]
+    first += [f"sft_data@{model}" for model in models if model in params["sft"]]
+    first += [f"pair@{model}" for model in models if model in params["iterations"]]
+    measured = targets(list(models), params["iterations"], params["comparisons"])
+    return Counter(stage.split("@")[0] for stage in [*first, *measured])
+
+
 def rest(
-    costly: set[str], scale: str, rate: Mapping[str, Any] | None, took: Mapping[str, float]
+    stages: Mapping[str, int], scale: str, rate: Mapping[str, Any] | None, took: Mapping[str, float]
 ) -> list[Row]:
-    """Return the lines of the stages that neither generate nor train: by kind, measured at one scale."""
+    """Return the lines of these stages, by kind: times that were measured at one scale hold for it alone."""
     known = rate["others"] if rate and rate["scale"] == scale else {}
-    actual: dict[str, list[float]] = {}
-    for stage, seconds in took.items():
-        if stage not in costly:
-            actual.setdefault(stage.split("@")[0], []).append(seconds)
-    names = [*known, *(name for name in actual if name not in known)]
-    return [
-        Row(
-            f"{name} x {len(actual[name])}" if name in actual else name,
-            *(None, None, None, None),
-            known[name] * len(actual.get(name, [0])) if name in known else None,
-            None,
-            sum(actual[name]) if name in actual else None,
-        )
-        for name in names
-    ]
+    rows = []
+    for name, number in stages.items():
+        actual = [seconds for stage, seconds in took.items() if stage.split("@")[0] == name]
+        predicted = known[name] * number if name in known else None
+        title = f"{name} x {number}" if number > 1 else name
+        whole = sum(actual) if len(actual) == number else None
+        rows.append(Row(title, None, None, None, None, predicted, None, whole))
+    return rows
 
 
 def total(rows: Sequence[Row]) -> Row:
-    """Return the sum of the times of all stages; predicted only where every stage is."""
-    timed = [row for row in rows if row.requests is not None or row.predicted is not None]
+    """Return the sum of the times of all stages; predicted only where every stage is, actual alike."""
     predicted = (
-        None if any(row.predicted is None for row in timed) else sum(row.predicted or 0 for row in timed)
+        None if any(row.predicted is None for row in rows) else sum(row.predicted or 0 for row in rows)
     )
     least = sum(row.least or 0 for row in rows) or None
-    actual = sum(row.actual or 0 for row in rows) or None
+    actual = None if any(row.actual is None for row in rows) else sum(row.actual or 0 for row in rows)
     memory = max((row.memory or 0 for row in rows), default=0)
     prompt, new = sum(row.prompt or 0 for row in rows), sum(row.new or 0 for row in rows)
     return Row("sum (memory: most)", None, prompt, new, memory, predicted, least, actual)
@@ -204,7 +207,9 @@ def _notes(
     notes += ["memory     at most, of one process, by formula; without CUDA, libraries, cache"]
     card = known_rates.card(name)
     if rate:
-        notes += [f"time       measured: {rate['how']}"]
+        notes += [
+            f"time       measured: {rate['how']}; the sum is of stages, of which JOBS=2 runs two at once"
+        ]
     elif card and params["backbone"]["name"] != "tiny":
         notes += [
             f"time       not measured here. > is no estimate: {card.name} cannot do these tokens in less"
@@ -217,8 +222,7 @@ def _notes(
     else:
         notes += ["time       not measured on this hardware"]
     if took:
-        whole = duration(sum(took.values()))
-        notes += [f"actual     each stage's last run in {METRICS}/runs.jsonl, {whole} in all"]
+        notes += [f"actual     each stage's last run in {METRICS}/runs.jsonl; ratio is actual to predicted"]
     return [line for note in notes for line in _wrapped(note, " " * 11)]
 
 

@@ -99,6 +99,7 @@ def test_two_processes_take_the_steps_of_one_and_a_killed_stage_leaves_none_behi
     child.wait()
     _gone, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
+    assert not (checkpoint.parent / "adapter_model.safetensors").exists()  # they did not simply finish
     saved = (checkpoint / "trainer_state.json").stat().st_mtime_ns
 
     done = run_stage("train", *work, cwd=home)

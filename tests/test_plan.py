@@ -73,7 +73,7 @@ def test_after_a_run_what_its_stages_took_stands_beside(repository: Path):
     done = run_stage("plan", cwd=repository)
     assert done.returncode == 0, done.stderr
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if "@" in line}
-    assert "200.0 s" in rows["sft@m0"] or "3 min" in rows["sft@m0"]
+    assert "200.0 s" in rows["sft@m0"]
     assert rows["reject@m1"].split()[1] == "77"
     assert "50.0 s" not in rows["train@m1"]
     other = run_stage("plan", "--scale", "paper", cwd=repository)  # another run than the one that lies there
@@ -229,3 +229,16 @@ def test_groups_are_composed_as_the_run_would_have_them(repository: Path):
         "m1",
     )
     assert (repository / "params.yaml").read_text() == before
+
+
+def test_stages_that_neither_generate_nor_train_are_counted_and_timed_at_their_scale_alone(checkout: Path):
+    params = stage.composed({}, [])
+    stages = stage.others(params, ["vanilla", "m0", "m1", "m2"])
+    assert (stages["score"], stages["pair"], stages["sft_data"], stages["compare"]) == (4, 2, 1, 4)
+    rate = {"scale": "smoke", "others": {"score": 20.0}}
+    rows = {row.stage: row for row in stage.rest(stages, "smoke", rate, {"score@m0": 1.0, "prepare": 3.0})}
+    assert rows["score x 4"].predicted == 80.0
+    assert rows["score x 4"].actual is None  # one of four is not all
+    assert (rows["prepare"].predicted, rows["prepare"].actual) == (None, 3.0)
+    assert all(row.predicted is None for row in stage.rest(stages, "paper", rate, {}))
+    assert stage.total([*rows.values()]).predicted is None  # nothing was measured of some

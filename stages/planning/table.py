@@ -28,8 +28,8 @@ def lines(rows: Sequence[Row]) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds below two minutes as such, and hours with two digits from two hours on."""
-    if seconds < 120:
+    """Return seconds below ten minutes as such, and hours with two digits from two hours on."""
+    if seconds < 600:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 

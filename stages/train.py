@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     launch, processes = hardware.launch, hardware.training.processes
     config = configuration(args, policy, hardware)
     inputs = {"config": config, "policy": policy.digest, "data": digest_folder(args.data)}
+    inputs["hardware"] = hardware.training.model_dump()
     scratch = Path(".scratch/train") / digest_value(inputs)[:16]
     files = {name: args.data / f"{name}.jsonl" for name in ("train", "valid")}
     write_dataset_info(scratch / "data", files, ranking=args.method == "dpo")

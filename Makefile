@@ -8,11 +8,12 @@ export NLTK_DATA ?= $(abspath .nltk_data)
 export TOKENIZERS_PARALLELISM = false
 
 GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
-	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE))
+	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE)) \
+	$(if $(HARDWARE),--hardware $(HARDWARE))
 REPRO = python -m stages.repro $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-sglang m0 m1 m2 tables judge analyses report backbone skills study test lint clean
+.PHONY: help setup setup-gpu setup-vllm setup-sglang plan m0 m1 m2 tables judge analyses report backbone skills study test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,8 +33,14 @@ setup-vllm setup-sglang: setup-%:  ## build .venv-vllm or .venv-sglang for ENGIN
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --requirement requirements-$*.txt
 
-m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= SET= NAME= JOBS=
+setup-gpu: setup  ## DeepSpeed and bitsandbytes besides, for HARDWARE=gpus-zero2, gpus-zero3, qlora24
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt --requirement requirements-gpu.txt
+
+m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= HARDWARE= SET= NAME= JOBS=
 	@python -m stages.experiment $@ $(GROUPS) $(if $(JOBS),--jobs $(JOBS)) --name "$(NAME)" --set $(SET)
+
+plan: setup  ## what a run would take: contexts, tokens, hours, memory, disk; the same variables
+	@python -m stages.plan $(GROUPS) --set $(SET)
 
 tables: setup  ## every model of the paper's tables 2 to 5, figures 5 and 6 (long); the same variables
 	@python -m stages.experiment $@ $(GROUPS) $(if $(JOBS),--jobs $(JOBS)) --name "$(NAME)" --set $(SET)

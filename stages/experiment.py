@@ -37,7 +37,7 @@ LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run left it
 METRICS, REPORT = Path("metrics"), "report"
 LOCKS = ("dvc.lock", "data/dvc.lock", "analyses/dvc.lock", "judging/dvc.lock")
 SAVED = Path(".scratch/experiments.json")  # what each experiment was saved from
-GROUPS = ("backbone", "data", "engine", "judge", "scale")
+GROUPS = ("backbone", "data", "engine", "hardware", "judge", "scale")
 TABLES = "tables"
 ANALYSES = "analyses/dvc.yaml"
 
@@ -61,6 +61,7 @@ def main() -> None:
     models = list(params["models"]) if whole else chain(params, args.model)
     chosen = {"backbone": params["backbone"]["name"], "data": params["data"]["name"]}
     chosen |= {"engine": params["engine"]["kind"], "scale": params["scale"]}
+    chosen["hardware"] = params["hardware"]["name"]
     print(f"parameters: {', '.join(f'{group} {name}' for group, name in chosen.items())}", flush=True)
     wanted = targets(models, params["iterations"], params["comparisons"])
     repro(everything(params) if whole else wanted, params["jobs"] if args.jobs is None else args.jobs)
@@ -77,30 +78,46 @@ def settle_params(groups: dict[str, str], overrides: list[str]) -> None:
     Raises:
         InputError: a group or parameter does not exist, or composing would lose hand edits.
     """
-    from dvc.utils.hydra import apply_overrides
-
-    for group, name in groups.items():
-        if not Path("conf", group, f"{name}.yaml").exists():
-            known = ", ".join(sorted(path.stem for path in Path("conf", group).glob("*.yaml")))
-            raise InputError(f"there is no {name}.yaml; there are {known}", file=f"conf/{group}")
+    check_groups(groups)
     if groups and (edits := hand_edits()):
         message = f"composing would lose hand edits of {', '.join(edits)}: run without {_flags(groups)}, "
         message += "give them with SET=, or undo them with `git checkout params.yaml`"
         raise InputError(message, file=PARAMS)
     with tempfile.TemporaryDirectory(dir=".", prefix=".params-") as folder:
         draft = Path(folder) / PARAMS.name
-        if groups:
-            compose(groups, draft)
-        else:
-            shutil.copyfile(PARAMS, draft)
-        try:
-            apply_overrides(draft, overrides)
-        except Exception as error:  # DVC and Hydra have no common base for what can be wrong here
-            reason = error.__cause__ or error
-            raise InputError(f"{reason} in {' '.join(overrides)}", file=PARAMS) from None
+        draft_params(groups, overrides, draft)
         os.replace(draft, PARAMS)
     if groups:
         print(f"params.yaml composed of conf/: {_flags(groups)}")
+
+
+def check_groups(groups: Mapping[str, str]) -> None:
+    """Raise InputError unless conf/ has a file for each of these groups."""
+    for group, name in groups.items():
+        if not Path("conf", group, f"{name}.yaml").exists():
+            known = ", ".join(sorted(path.stem for path in Path("conf", group).glob("*.yaml")))
+            raise InputError(f"there is no {name}.yaml; there are {known}", file=f"conf/{group}")
+
+
+def draft_params(groups: dict[str, str], overrides: list[str], path: Path) -> None:
+    """Write the parameters to `path`: composed of these groups, or params.yaml; then single ones set.
+
+    Raises:
+        InputError: a single parameter does not exist or has no value.
+    """
+    if groups:
+        compose(groups, path)
+    else:
+        shutil.copyfile(PARAMS, path)
+    if not overrides:
+        return
+    from dvc.utils.hydra import apply_overrides
+
+    try:
+        apply_overrides(path, overrides)
+    except Exception as error:  # DVC and Hydra have no common base for what can be wrong here
+        reason = error.__cause__ or error
+        raise InputError(f"{reason} in {' '.join(overrides)}", file=PARAMS) from None
 
 
 def keep(name: str) -> None:

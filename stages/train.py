@@ -12,18 +12,22 @@ import argparse
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from stages.command import load_params, run
+from stages.command import load_params, read_params, run
+from stages.engines.merge import merged
 from stages.engines.policy import Policy, read_policy, write_adapter
 from stages.records.errors import InputError
 from stages.records.fingerprint import digest_folder, digest_value
 from stages.records.publish import publish_json, publishing
 from stages.training.curves import read_log, summary, write_curves
 from stages.training.datasets import write_dataset_info
-from stages.training.llamafactory import read_config, sample_counts, train
+from stages.training.hardware import Hardware, settle
+from stages.training.llamafactory import follow, read_config, sample_counts, train
 
+SCRATCH = Path(".scratch")
 REWARD_TOLERANCE = 1e-3  # rewards at the first step are exactly 0 in float32; bfloat16 may round
 
 
@@ -40,19 +44,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
     policy = read_policy(args.policy)
-    config = configuration(args, policy)
+    hardware = read_params("hardware", Hardware, args.params)
+    launch, processes = hardware.launch, hardware.training.processes
+    config = configuration(args, policy, hardware)
     inputs = {"config": config, "policy": policy.digest, "data": digest_folder(args.data)}
-    scratch = Path(".scratch/train") / digest_value(inputs)[:16]
-    write_dataset_info(
-        scratch / "data",
-        {name: args.data / f"{name}.jsonl" for name in ("train", "valid")},
-        ranking=args.method == "dpo",
-    )
+    inputs["hardware"] = hardware.training.model_dump()
+    scratch = SCRATCH / "train" / digest_value(inputs)[:16]
+    files = {name: args.data / f"{name}.jsonl" for name in ("train", "valid")}
+    write_dataset_info(scratch / "data", files, ranking=args.method == "dpo")
 
     def check() -> dict[str, int]:
         return check_samples(args.data, scratch, config["cutoff_len"])
 
-    output = train(config | {"dataset_dir": str(scratch / "data")}, scratch, check)
+    config["dataset_dir"] = str(scratch / "data")
+    with ExitStack() as stack:
+        if hardware.training.merge and policy.adapters:
+            config = on_merged(config, stack.enter_context(merged(policy, SCRATCH)))
+        if launch.follows:
+            follow(config, scratch, launch, processes)
+            return
+        output = train(config, scratch, check, launch, processes)
     log = read_log(output)
     metrics = {**check(), **summary(log)}
     if args.method == "dpo" and "ref_model" not in config:
@@ -63,9 +74,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     publish_json(args.metrics, metrics)
 
 
-def configuration(args: argparse.Namespace, policy: Policy) -> dict[str, Any]:
-    """Return LLaMA-Factory's arguments: the YAML, the parameters over it, then model and data."""
+def configuration(args: argparse.Namespace, policy: Policy, hardware: Hardware) -> dict[str, Any]:
+    """Return LLaMA-Factory's arguments: the YAML, the parameters, the hardware, then model and data."""
     config = read_config(args.config, load_params("train", args.params)[args.method])
+    overlay = hardware.training.config
+    config = settle(config, read_config(overlay, {}) if overlay else {}, hardware.training)
     config |= {
         "model_name_or_path": policy.weights,
         "template": policy.backbone.template,
@@ -78,6 +91,16 @@ def configuration(args: argparse.Namespace, policy: Policy) -> dict[str, Any]:
         config["adapter_name_or_path"] = ",".join(str(adapter) for adapter in policy.adapters)
         config["create_new_adapter"] = True
     return config
+
+
+def on_merged(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the arguments with the merged weights of the policy in place of its chain.
+
+    The adapter is trained on the merged weights, which are the chain below it: its parent stays the policy.
+    """
+    without = ("adapter_name_or_path", "create_new_adapter", "model_revision")
+    kept = {key: value for key, value in config.items() if key not in without}
+    return kept | {"model_name_or_path": str(folder)}
 
 
 def check_samples(data: Path, scratch: Path, cutoff: int) -> dict[str, int]:

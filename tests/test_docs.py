@@ -21,7 +21,7 @@ MADE_BY_RUNS = ("metrics/", "models/", "data/", ".scratch/", ".venv")
 
 def make_targets() -> set[str]:
     text = (ROOT / "Makefile").read_text()
-    return {name for line in re.findall(r"^([a-z0-9 ]+):", text, re.MULTILINE) for name in line.split()}
+    return {name for line in re.findall(r"^([a-z0-9 -]+):", text, re.MULTILINE) for name in line.split()}
 
 
 def test_the_readme_has_commands_to_check():
@@ -54,7 +54,7 @@ def test_a_command_exists(command: str):
 
 
 def check_variables(command: str) -> None:
-    for group, name in re.findall(r"(BACKBONE|DATA|SCALE|ENGINE|JUDGE)=(\w+)", command):
+    for group, name in re.findall(r"(BACKBONE|DATA|SCALE|ENGINE|JUDGE|HARDWARE)=([\w-]+)", command):
         assert (ROOT / "conf" / group.lower() / f"{name}.yaml").exists(), command
     for setting in re.findall(r'SET="([^"]+)"', command):
         for pair in setting.split():

@@ -30,6 +30,7 @@ from stages.relevance import RelevanceParams
 from stages.respond import RespondParams
 from stages.score import ScoreParams
 from stages.sft_data import SftDataParams
+from stages.training.hardware import Hardware
 from stages.unseen import UnseenParams
 from tests.conftest import ROOT
 
@@ -54,6 +55,7 @@ SECTIONS = {
     "capability": Settings,
     "judge": JudgeParams,
     "judge_pairs": JudgePairsParams,
+    "hardware": Hardware,
 }
 
 

@@ -6,14 +6,13 @@ this module takes away checkpoints that were cut off in the middle, and sees to 
 write to one folder and that no run outlives the stage that started it.
 """
 
-import ctypes
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +23,10 @@ from tqdm import tqdm
 
 from stages.records.errors import InputError
 from stages.records.jsonl import read_text
+from stages.training.hardware import RANK, Launch, command, environment
+from stages.training.orphans import die_with_parent
 
-_PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
+ALONE = Launch()  # one process on this machine
 
 
 class TrainingError(InputError):
@@ -48,7 +49,13 @@ def read_config(path: Path | str, overrides: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def train(config: dict[str, Any], scratch: Path, check: Callable[[], object] = lambda: None) -> Path:
+def train(
+    config: dict[str, Any],
+    scratch: Path,
+    check: Callable[[], object] = lambda: None,
+    launch: Launch = ALONE,
+    processes: int = 1,
+) -> Path:
     """Run LLaMA-Factory with this configuration, from the last whole checkpoint on if there is one.
 
     Args:
@@ -56,6 +63,8 @@ def train(config: dict[str, Any], scratch: Path, check: Callable[[], object] = l
         scratch: the folder of this run and no other.
         check: called once the tokenised data lies in `scratch`, before hours are spent on it; what it
             raises ends the training.
+        launch: how the processes are started.
+        processes: on all machines together.
 
     Returns:
         the folder with the trained weights and `trainer_state.json`.
@@ -68,11 +77,37 @@ def train(config: dict[str, Any], scratch: Path, check: Callable[[], object] = l
     with _alone(scratch) as lock:
         if not (scratch / "done").exists():
             _drop_broken(scratch, output)
-            config = {**config, "output_dir": str(output), "tokenized_path": str(scratch / "tokenized")}
-            (scratch / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=True), encoding="utf-8")
-            _run_cli(scratch, output, lock, check)
+            file = _write_config(config, scratch, "config.yaml")
+            start = command(launch, processes, file)
+            _run_child(start, environment(launch), scratch / "llamafactory.log", lock, scratch, check)
             (scratch / "done").touch()
     return output
+
+
+def follow(config: dict[str, Any], scratch: Path, launch: Launch, processes: int) -> None:
+    """Take part in a training that another machine leads, which alone writes into `scratch`.
+
+    Args:
+        config: as `train` has it.
+        scratch: as the other machine has it, in a folder that both see.
+        launch: how the processes are started.
+        processes: on all machines together.
+
+    Raises:
+        TrainingError: LLaMA-Factory ended with an error.
+    """
+    name = f"node-{os.environ[RANK]}"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with (scratch / f"{name}.lock").open("w") as lock:
+        file = _write_config(config, scratch, f"{name}.yaml")
+        start = command(launch, processes, file)
+        _run_child(start, environment(launch), scratch / f"{name}.log", lock, scratch, lambda: None)
+
+
+def _write_config(config: dict[str, Any], scratch: Path, name: str) -> Path:
+    config = {**config, "output_dir": str(scratch / "output"), "tokenized_path": str(scratch / "tokenized")}
+    (scratch / name).write_text(yaml.safe_dump(config, sort_keys=True), encoding="utf-8")
+    return scratch / name
 
 
 def sample_counts(scratch: Path, cutoff: int) -> dict[str, int]:
@@ -147,35 +182,42 @@ def _is_json(path: Path) -> bool:
     return True
 
 
-def _run_cli(scratch: Path, output: Path, lock: IO[str], check: Callable[[], object]) -> None:
-    log = scratch / "llamafactory.log"
-    command = [sys.executable, "-m", "llamafactory.cli", "train", str(scratch / "config.yaml")]
-    environment = {**os.environ, "LLAMAFACTORY_VERBOSITY": "INFO", "HF_HUB_DISABLE_TELEMETRY": "1"}
+def _run_child(
+    start: list[str],
+    variables: dict[str, str],
+    log: Path,
+    lock: IO[str],
+    scratch: Path,
+    check: Callable[[], object],
+) -> None:
     with log.open("ab") as file:
         child = subprocess.Popen(
-            command,
+            start,
             stdout=file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env=environment,
+            env=variables,
             pass_fds=[lock.fileno()],
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent,
         )
         try:
-            _watch(child, scratch / "tokenized", output / "trainer_log.jsonl", check)
+            _watch(child, scratch / "tokenized", scratch / "output" / "trainer_log.jsonl", check)
         except BaseException:
             child.send_signal(signal.SIGTERM)
             child.wait()
             raise
     if child.returncode != 0:
-        lines = [
-            line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
-        ]
-        raise TrainingError(f"LLaMA-Factory failed: {lines[-1] if lines else 'no output'}", file=log)
+        last = _last_line(log.read_text(encoding="utf-8", errors="replace"))
+        raise TrainingError(f"LLaMA-Factory failed: {last}", file=log)
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+def _last_line(log: str) -> str:
+    """Return the last line that says what went wrong: of several processes torchrun adds a report to it."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"(\[rank\d+\]: ?)?[\w.]+(Error|Exception)\b", line)]
+    own = [line for line in errors if "ChildFailedError" not in line]
+    failed = "ChildFailedError" in log and own
+    return own[-1] if failed else (lines[-1] if lines else "no output")
 
 
 def _watch(child: subprocess.Popen[bytes], tokenized: Path, log: Path, check: Callable[[], object]) -> None:

@@ -1,6 +1,7 @@
 """Which engine the parameters ask for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -32,6 +33,16 @@ class OpenAIOptions(Record):
     key_variable: NonEmpty
 
 
+class RayOptions(Record):
+    """Section `engine` for `kind: ray`: how many workers, what each has, and the engine in it."""
+
+    kind: Literal["ray"]
+    workers: int = Field(ge=1)
+    cpus: float = Field(gt=0)
+    gpus: float = Field(ge=0)
+    worker: TransformersOptions
+
+
 class LocalJudgeOptions(TransformersOptions):
     """Section `judge.engine` for `kind: transformers`: a policy folder judges in this process."""
 
@@ -45,8 +56,12 @@ class ServerJudgeOptions(OpenAIOptions):
     tolerance: int = Field(ge=0)
 
 
-Options = TransformersOptions | OpenAIOptions
-OPTIONS: dict[str, type[Options]] = {"transformers": TransformersOptions, "openai": OpenAIOptions}
+Options = TransformersOptions | OpenAIOptions | RayOptions
+OPTIONS: dict[str, type[Options]] = {
+    "transformers": TransformersOptions,
+    "openai": OpenAIOptions,
+    "ray": RayOptions,
+}
 JUDGES: dict[str, type[Options]] = {"transformers": LocalJudgeOptions, "openai": ServerJudgeOptions}
 
 
@@ -74,6 +89,23 @@ def load_engine(params: dict[str, Any], policy: Path) -> tuple[Engine, ChatTempl
     chain = read_policy(policy)
     model = options.model.replace("{policy}", policy.name)
     return _server(options, model, policy_digest=chain.digest), ChatTemplate.of(chain)
+
+
+@contextmanager
+def open_engine(params: dict[str, Any], policy: Path) -> Iterator[tuple[Engine, ChatTemplate]]:
+    """Give what `load_engine` returns, for as long as the block lasts: workers and servers end with it.
+
+    Raises:
+        InputError: as `load_engine`, or no Ray can be had (see `open_ray`).
+    """
+    options = _checked(params, OPTIONS, "engine")
+    if isinstance(options, RayOptions):
+        from stages.engines.ray_engine import open_ray
+
+        with open_ray(policy, **options.model_dump(exclude={"kind"})) as engine:
+            yield engine, ChatTemplate.of(read_policy(policy))
+        return
+    yield load_engine(params, policy)
 
 
 def load_judge(params: dict[str, Any]) -> Judge:

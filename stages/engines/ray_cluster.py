@@ -24,7 +24,8 @@ def connected(workers: int, cpus: float, gpus: float) -> Iterator[None]:
     """Connect this process to a Ray, and disconnect at the end; a Ray that was started here ends with it.
 
     A local Ray listens on loopback only and takes orders only from who knows its token, which nobody but
-    this process and its children does. It ends when this process is killed, too: the kernel sees to it.
+    this process and its children does. It ends when this process is killed, too: its main processes and the
+    workers at once, two agents of it when they have looked for its head for a minute.
 
     Args:
         workers: how many workers there are to be.
@@ -41,11 +42,13 @@ def connected(workers: int, cpus: float, gpus: float) -> Iterator[None]:
         with _closing(address=address):
             yield
         return
-    # Ray binds to every interface unless it is told, before it is imported, that this is no cluster.
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    # Ray's two agents mind that it is gone, but first look for its head for a minute.
-    os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = "3"
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    os.environ |= {
+        # Ray binds to every interface unless it is told, before it is imported, that this is no cluster.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_worker_niceness": "0",  # what workers do is the stage's own work, no other's background
+    }
     # The names of Ray's sockets may have 107 bytes, too few for many a project's own folder.
     folder = tempfile.mkdtemp(prefix="ray-")
     try:

@@ -11,6 +11,8 @@ import pytest
 
 from stages.engines.generate import generate
 from stages.engines.load import open_engine
+from stages.engines.ray_cluster import connected
+from stages.engines.ray_pool import Pool
 from stages.engines.request import Request, Sampling
 from stages.records.errors import InputError
 from stages.records.schema import Message, Response
@@ -173,6 +175,28 @@ def test_a_worker_without_the_policy_says_where(on_the_cluster: Nodes, backbone:
         shutil.rmtree(policy)
         with pytest.raises(InputError, match=r"worker on .*policy\.json: no such file"):
             generate(engine, requests(), SAMPLING, "test", tmp_path)
+
+
+class Impossible:
+    """Stands for a worker on a node that lacks what it imports."""
+
+    def __init__(self) -> None:
+        raise ModuleNotFoundError("No module named 'stages'")
+
+    def open(self) -> None:
+        """Never come to this."""
+
+
+def test_a_worker_that_can_never_start_is_not_tried_for_ever(on_the_cluster: Nodes):
+    with connected(1, 1.0, 0.0):
+        import ray
+
+        def hire() -> tuple[Any, Any]:
+            actor = ray.remote(Impossible).options(num_cpus=1).remote()
+            return actor, actor.open.remote()
+
+        with pytest.raises(InputError, match="cannot be started: .*No module named 'stages'"):
+            next(Pool(1, hire, lambda opened: None).run([("open", ())]))
 
 
 def test_where_nobody_listens_is_said_at_once(backbone: Path, monkeypatch: pytest.MonkeyPatch):

@@ -16,6 +16,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stages.records.errors import InputError
+
 PATIENCE_S = 10.0  # how long no worker may be there before it is said
 PAUSE_S = 1.0  # before a worker that did not even open is replaced
 CLOSING_S = 20.0  # what workers may take to put their engines away
@@ -128,7 +130,10 @@ class Pool:
         except RayTaskError as error:
             self._dismiss(member)
             raise (error.cause or error) from None
-        except RayError as error:  # all others say that a process, a node or an object is gone
+        except RayError as error:  # all others say that a process, a node or an object is gone, but one:
+            if getattr(error, "actor_init_failed", False):  # the node has no such code, and never will
+                reason = (str(error).strip().splitlines() or [""])[-1]
+                raise InputError(f"a worker cannot be started: {reason}") from None
             return error, None
         member.call = None
         return None, result

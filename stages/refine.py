@@ -19,7 +19,7 @@ from stages.engines.policy import read_policy
 from stages.engines.request import Engine, Sampling
 from stages.engines.template import ChatTemplate
 from stages.engines.window import drop_oldest
-from stages.prompts.reflection import parse_reflection
+from stages.prompts.reflection import Reflection, parse_reflection
 from stages.prompts.requests import refine_messages
 from stages.prompts.templates import Prompts, load_prompts
 from stages.records.errors import InputError
@@ -91,7 +91,14 @@ def refine(
         one refinement an id; those that never parsed are `failed` and keep every answer in `raw`.
     """
     answers = generate_until(
-        engine, asked, sampling, "refine", seed, attempts, lambda text: parse_reflection(text) is not None
+        engine,
+        asked,
+        sampling,
+        "refine",
+        seed,
+        attempts,
+        lambda text: parse_reflection(text) is not None,
+        Reflection.model_json_schema(),
     )
     return [_refinement(identity, given) for identity, given in answers.items()]
 

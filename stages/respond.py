@@ -20,7 +20,7 @@ from stages.engines.policy import read_policy
 from stages.engines.request import Sampling
 from stages.engines.template import ChatTemplate
 from stages.engines.window import drop_oldest
-from stages.prompts.requests import JSON_PROMPTS, read_response, response_messages
+from stages.prompts.requests import JSON_PROMPTS, read_response, response_messages, response_schema
 from stages.prompts.templates import Prompts, load_prompts
 from stages.records.jsonl import read_records, write_records
 from stages.records.publish import publish_json
@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             params.seed,
             params.attempts,
             lambda text: read_response(args.prompt, text) is not None,
+            response_schema(args.prompt),
         )
     texts = {identity: read_response(args.prompt, given[-1].text) for identity, given in answers.items()}
     responses = [

@@ -58,13 +58,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     respond = Sampling(**load_params("respond", args.params)["sampling"])
     refine = Sampling(**load_params("refine", args.params)["sampling"])
     with open_engine(load_params("engine", args.params), args.policy) as (engine, _):
-        policy = engine.model
         skills = {
             **talking(engine, respond, prompts, params),
             **reflecting(engine, refine, prompts, params),
             **answering(engine, params),
         }
-    publish_json(args.out, {"policy": policy, "skills": skills})
+    publish_json(args.out, {"policy": engine.model, "skills": skills})
     for name, share in skills.items():
         found = (
             "{percent:6.1f}  [{low:.1f}, {high:.1f}]".format(**share)

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
+from stages.engines.generate import SCRATCH
 from stages.engines.policy import load_policy, read_policy
 from stages.engines.request import Engine
 from stages.engines.template import ChatTemplate
@@ -33,6 +34,22 @@ class OpenAIOptions(Record):
     key_variable: NonEmpty
 
 
+class ServerOptions(Record):
+    """Section `engine` for `kind: server`; in command and environment {names} are filled in."""
+
+    kind: Literal["server"]
+    command: NonEmpty
+    environment: dict[str, str]
+    model: NonEmpty
+    start_s: float = Field(gt=0)
+    restarts: int = Field(ge=0)
+    concurrency: int = Field(ge=1)
+    timeout_s: float = Field(gt=0)
+    retries: int = Field(ge=0)
+    extensions: bool
+    guided: bool
+
+
 class RayOptions(Record):
     """Section `engine` for `kind: ray`: how many workers, what each has, and the engine in it."""
 
@@ -56,10 +73,11 @@ class ServerJudgeOptions(OpenAIOptions):
     tolerance: int = Field(ge=0)
 
 
-Options = TransformersOptions | OpenAIOptions | RayOptions
+Options = TransformersOptions | OpenAIOptions | ServerOptions | RayOptions
 OPTIONS: dict[str, type[Options]] = {
     "transformers": TransformersOptions,
     "openai": OpenAIOptions,
+    "server": ServerOptions,
     "ray": RayOptions,
 }
 JUDGES: dict[str, type[Options]] = {"transformers": LocalJudgeOptions, "openai": ServerJudgeOptions}
@@ -73,11 +91,12 @@ class Judge(NamedTuple):
     window: int | None
 
 
-def load_engine(params: dict[str, Any], policy: Path) -> tuple[Engine, ChatTemplate]:
-    """Return the engine of the `engine` parameters for a policy folder, and the policy's chat template.
+@contextmanager
+def open_engine(params: dict[str, Any], policy: Path) -> Iterator[tuple[Engine, ChatTemplate]]:
+    """Give the engine of the `engine` parameters for a policy folder, and the policy's chat template.
 
-    For `openai`, `{policy}` in the model's name becomes the folder's name; the template is only used to
-    count tokens.
+    What an engine has started ends with the block. For `openai` and `server`, `{policy}` in the model's
+    name becomes the folder's name, and the template is only used to count tokens.
 
     Raises:
         InputError: an unknown kind, a wrong option, or the policy cannot be read.
@@ -85,27 +104,23 @@ def load_engine(params: dict[str, Any], policy: Path) -> tuple[Engine, ChatTempl
     options = _checked(params, OPTIONS, "engine")
     if isinstance(options, TransformersOptions):
         engine = _local(policy, options)
-        return engine, engine.template
-    chain = read_policy(policy)
-    model = options.model.replace("{policy}", policy.name)
-    return _server(options, model, policy_digest=chain.digest), ChatTemplate.of(chain)
-
-
-@contextmanager
-def open_engine(params: dict[str, Any], policy: Path) -> Iterator[tuple[Engine, ChatTemplate]]:
-    """Give what `load_engine` returns, for as long as the block lasts: workers and servers end with it.
-
-    Raises:
-        InputError: as `load_engine`, or no Ray can be had (see `open_ray`).
-    """
-    options = _checked(params, OPTIONS, "engine")
+        yield engine, engine.template
+        return
     if isinstance(options, RayOptions):
         from stages.engines.ray_engine import open_ray
 
-        with open_ray(policy, **options.model_dump(exclude={"kind"})) as engine:
-            yield engine, ChatTemplate.of(read_policy(policy))
+        with open_ray(policy, **options.model_dump(exclude={"kind"})) as spread:
+            yield spread, ChatTemplate.of(read_policy(policy))
         return
-    yield load_engine(params, policy)
+    chain = read_policy(policy)
+    model = options.model.replace("{policy}", policy.name)
+    if isinstance(options, OpenAIOptions):
+        yield _server(options, model, policy_digest=chain.digest), ChatTemplate.of(chain)
+        return
+    from stages.engines.server_engine import serving
+
+    with serving(chain, SCRATCH, model=model, **options.model_dump(exclude={"kind", "model"})) as engine:
+        yield engine, ChatTemplate.of(chain)
 
 
 def load_judge(params: dict[str, Any]) -> Judge:

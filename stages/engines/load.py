@@ -50,6 +50,16 @@ class ServerOptions(Record):
     guided: bool
 
 
+class RayOptions(Record):
+    """Section `engine` for `kind: ray`: how many workers, what each has, and the engine in it."""
+
+    kind: Literal["ray"]
+    workers: int = Field(ge=1)
+    cpus: float = Field(gt=0)
+    gpus: float = Field(ge=0)
+    worker: TransformersOptions
+
+
 class LocalJudgeOptions(TransformersOptions):
     """Section `judge.engine` for `kind: transformers`: a policy folder judges in this process."""
 
@@ -63,11 +73,12 @@ class ServerJudgeOptions(OpenAIOptions):
     tolerance: int = Field(ge=0)
 
 
-Options = TransformersOptions | OpenAIOptions | ServerOptions
+Options = TransformersOptions | OpenAIOptions | ServerOptions | RayOptions
 OPTIONS: dict[str, type[Options]] = {
     "transformers": TransformersOptions,
     "openai": OpenAIOptions,
     "server": ServerOptions,
+    "ray": RayOptions,
 }
 JUDGES: dict[str, type[Options]] = {"transformers": LocalJudgeOptions, "openai": ServerJudgeOptions}
 
@@ -94,6 +105,12 @@ def open_engine(params: dict[str, Any], policy: Path) -> Iterator[tuple[Engine, 
     if isinstance(options, TransformersOptions):
         engine = _local(policy, options)
         yield engine, engine.template
+        return
+    if isinstance(options, RayOptions):
+        from stages.engines.ray_engine import open_ray
+
+        with open_ray(policy, **options.model_dump(exclude={"kind"})) as spread:
+            yield spread, ChatTemplate.of(read_policy(policy))
         return
     chain = read_policy(policy)
     model = options.model.replace("{policy}", policy.name)

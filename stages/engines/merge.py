@@ -21,6 +21,7 @@ from stages.records.jsonl import read_text
 from stages.records.publish import publishing
 
 CONFIG = Path(__file__).resolve().parents[2] / "llamafactory_configs" / "export.yaml"
+GUARD = Path(__file__).with_name("guard.py")
 
 
 def merge(policy: Policy, out: Path) -> None:
@@ -43,15 +44,31 @@ def merge(policy: Policy, out: Path) -> None:
             folder.mkdir()
             settings = folder / "export.yaml"
             settings.write_text(yaml.safe_dump(config | {"export_dir": str(folder)}), encoding="utf-8")
-            command = [sys.executable, "-m", "llamafactory.cli", "export", str(settings)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                lines = [line for line in done.stderr.splitlines() if line.strip()]
+            log = folder / "export.log"
+            code = _run([sys.executable, "-m", "llamafactory.cli", "export", str(settings)], log)
+            if code != 0:
+                lines = [line for line in read_text(log).splitlines() if line.strip()]
                 message = f"LLaMA-Factory failed: {lines[-1] if lines else 'no output'}"
                 raise InputError(message, file=policy.folder)
+            log.unlink()
             settings.unlink()
     except OSError as error:
         raise InputError(f"the merged model cannot be written: {error.strerror}", file=out) from None
+
+
+def _run(command: list[str], log: Path) -> int:
+    """Run a command under a guard, so that it ends with this process; return its exit code."""
+    guard = [sys.executable, "-P", str(GUARD)]
+    with log.open("wb") as errors:
+        child = subprocess.Popen(
+            [*guard, *command],
+            stdin=subprocess.PIPE,  # held open: its end is what the guard waits for
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+    with child:
+        return child.wait()
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """A small chat server to be started as a child: `python tests/child_chat.py PORT NAME [FAULT ...]`.
 
-Answers every request with its seed. Faults: `mute` listens and never answers, `exit` ends at once, `family`
-has a worker in a session of its own, `dies:N:FILE` ends without a word with its Nth request unless FILE is
-there, and makes FILE.
+Answers every request with its seed. Faults: `mute` never listens, `slow` takes a tenth of a second, `exit`
+ends at once, `family` has a worker in a session of its own, `dies:N:FILE` ends without a word with its Nth
+request unless FILE is there, and makes FILE.
 """
 
 import json
@@ -33,6 +33,7 @@ class Handler(BaseHTTPRequestHandler):
                 if asked == int(number) and not Path(file).exists():
                     Path(file).touch()
                     os._exit(9)
+        time.sleep(0.1 * ("slow" in faults))
         text = f"seed {body['seed']}" + (" guided" if "response_format" in body else "")
         if body.get("stream"):
             self.stream(text)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from stages.engines.generate import generate
@@ -17,7 +18,8 @@ from stages.engines.request import Request, Sampling
 from stages.records.errors import InputError
 from stages.records.schema import Message, Response
 from tests.clusters import Nodes, two_nodes
-from tests.conftest import SYSTEM, TEXTS, read_lines
+from tests.conftest import ROOT, SYSTEM, TEXTS, read_lines
+from tests.test_server_engine import OPTIONS
 
 SAMPLING = Sampling(temperature=0.9, top_p=0.8, top_k=50, repetition_penalty=1.2, max_new_tokens=120)
 WORKER = {"kind": "transformers", "batch_tokens": 600}
@@ -149,6 +151,30 @@ def test_without_any_node_the_stage_waits_and_goes_on_when_one_joins(
     run.ends_as(alone)
 
 
+def test_a_server_in_each_worker_ends_with_it(on_the_cluster: Nodes, backbone: Path, tmp_path: Path):
+    """A small server answers with the seed; a worker is killed in mid-run."""
+    script = tmp_path / "served.py"  # a name by which its processes can be told
+    script.write_text((ROOT / "tests" / "child_chat.py").read_text())
+    server = {"kind": "server", "command": f"{{python}} {script} {{port}} {{served}} slow family", **OPTIONS}
+    params = {**RAY, "worker": {**server, "concurrency": 1}}
+    asked = requests()
+
+    def servers() -> list[psutil.Process]:
+        return [p for p in psutil.process_iter(["cmdline"]) if str(script) in (p.info["cmdline"] or [])]
+
+    with open_engine(params, backbone) as (engine, _):
+        batches = engine.complete(asked, SAMPLING, set())
+        answered = list(next(batches))
+        guards = [process for process in servers() if "stages.engines.guard" in process.info["cmdline"]]
+        worker = guards[0].parent()
+        assert worker.name().startswith("ray::")
+        worker.kill()
+        answered += [response for batch in batches for response in batch]
+    assert sorted(r.id for r in answered) == [request.id for request in asked]
+    assert {r.id: r.text for r in answered} == {r.id: f"seed {r.seed}" for r in asked}
+    wait_for(lambda: not servers(), "the end of all servers")
+
+
 def test_an_error_of_the_engine_is_one_line_at_once(on_the_cluster: Nodes, backbone: Path, tmp_path: Path):
     long = SAMPLING.model_copy(update={"max_new_tokens": 510})
     with open_engine(RAY, backbone) as (engine, _), pytest.raises(InputError) as raised:
@@ -215,8 +241,8 @@ def test_where_nobody_listens_is_said_at_once(backbone: Path, monkeypatch: pytes
         ({"cpus": 0.0}, "engine.cpus"),
         ({"gpus": -1.0}, "engine.gpus"),
         ({"address": "auto"}, "engine.address"),
-        ({"worker": WORKER | {"batch_tokens": 0}}, "engine.worker.batch_tokens"),
-        ({"worker": WORKER | {"kind": "openai"}}, "engine.worker.kind"),
+        ({"worker": WORKER | {"batch_tokens": 0}}, "engine.worker.transformers.batch_tokens"),
+        ({"worker": WORKER | {"kind": "openai"}}, "engine.worker"),
     ],
 )
 def test_a_wrong_option_is_named(changes: dict[str, Any], field: str, backbone: Path):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -57,7 +57,7 @@ class RayOptions(Record):
     workers: int = Field(ge=1)
     cpus: float = Field(gt=0)
     gpus: float = Field(ge=0)
-    worker: TransformersOptions
+    worker: Annotated[TransformersOptions | ServerOptions, Field(discriminator="kind")]
 
 
 class LocalJudgeOptions(TransformersOptions):

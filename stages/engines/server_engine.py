@@ -17,6 +17,7 @@ from stages.engines.request import Request, Sampling
 from stages.records.errors import InputError
 from stages.records.schema import Response
 
+PIECE = 4  # requests of a piece for each that is on its way at once
 DEATH_S = 0.5  # from the first sign that a server dies until it listens no more
 
 
@@ -61,6 +62,20 @@ class ServerEngine:
                 if self._server.up:
                     raise
                 self._died()
+
+    def batches(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Request]]:
+        """Return the requests in their order, cut into pieces that keep the server busy for a while.
+
+        A piece is what a worker on a cluster takes at a time. Unlike those of the transformers engine, pieces
+        have nothing to do with any text.
+        """
+        size = PIECE * self._options["concurrency"]
+        return [list(requests[first : first + size]) for first in range(0, len(requests), size)]
+
+    def answer(self, batch: Sequence[Request], sampling: Sampling) -> list[Response]:
+        """Return the answers to these requests, in their order; raises as `complete`."""
+        found = {r.id: r for responses in self.complete(batch, sampling, ()) for r in responses}
+        return [found[request.id] for request in batch]
 
     def stream(self, request: Request, sampling: Sampling) -> Generator[str, None, None]:
         """Yield the text of one request in pieces; closing the generator ends the request.

@@ -107,7 +107,7 @@ def load_model(folder: Path, prompt: str, params: Path) -> tuple[Speak, str]:
     Raises:
         InputError: the policy, the prompts or the parameters cannot be read.
     """
-    from stages.engines.load import open_engine
+    from stages.engines.load import load_engine
     from stages.engines.policy import read_policy
     from stages.engines.request import Request
     from stages.engines.window import drop_oldest
@@ -117,7 +117,7 @@ def load_model(folder: Path, prompt: str, params: Path) -> tuple[Speak, str]:
     sampling = read_params("respond", RespondParams, params).sampling
     prompts = load_prompts(load_params("prompts", params)["dir"])
     policy = read_policy(folder)
-    engine, template = open_engine(load_params("engine", params), folder)
+    engine, template = load_engine(load_params("engine", params), folder)
     budget = policy.backbone.window - sampling.max_new_tokens
 
     def build(messages: Sequence[Message]) -> list[Message]:
@@ -126,7 +126,9 @@ def load_model(folder: Path, prompt: str, params: Path) -> tuple[Speak, str]:
     def speak(messages: Sequence[Message], seed: int) -> Iterator[str]:
         left, _ = drop_oldest(list(messages), build, template, budget)
         request = Request("answer", tuple(build(left or messages[-1:])), seed)
-        return engine.stream(request, sampling)
+        if hasattr(engine, "stream"):
+            return engine.stream(request, sampling)
+        return (batch[0].text for batch in engine.complete([request], sampling, ()))  # in one piece
 
     return speak, policy.digest
 

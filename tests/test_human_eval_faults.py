@@ -68,12 +68,12 @@ def test_a_model_that_hangs_is_given_up_and_its_queue_goes_on(tmp_path: Path):
 
 
 def test_those_who_wait_are_told_how_many_come_first(tmp_path: Path):
-    slow = Talker(0.1)
+    slow = Talker(0.2)
     with running(make_study(tmp_path, "pointwise"), {"m0": slow, "m2": slow}, tmp_path / "r.sqlite") as site:
         visitors = [site.visitor(number).begin() for number in range(3)]
         for visitor in visitors:
             visitor.say("I lost my job.", wait=False)
-        seen = [visitor.http.get(f"{visitor.path}/answers").text for visitor in visitors]
+        seen = [visitor.http.get(f"{visitor.path}/answers").text for visitor in reversed(visitors)]
         assert any('"ahead": 1' in events or '"ahead": 2' in events for events in seen)
         assert all("event: done" in events for events in seen)
 

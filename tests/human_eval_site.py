@@ -1,5 +1,6 @@
 """A rating application on a free port of loopback, and raters who fill in its forms."""
 
+import signal
 import socket
 import threading
 import time
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 import yaml
 from stages.human_eval.export import export
 from stages.human_eval.store import Store, open_store
@@ -21,7 +21,7 @@ from stages.human_eval import raters
 from stages.human_eval.answers import Answers, Speak
 from stages.human_eval.passwords import Operator, hash_password
 from stages.human_eval.security import Origins
-from stages.human_eval.serving import configure
+from stages.human_eval.serving import Stoppable
 from stages.human_eval.site import Pace, Site
 from stages.records.schema import Message
 from tests.conftest import ROOT, read_lines
@@ -186,7 +186,7 @@ def running(
         operator=Operator(_HASH),
         **{"pace": Pace(0.0, 1e6)} | settings,
     )
-    server = uvicorn.Server(configure(site))
+    server = Stoppable(site)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:
@@ -194,7 +194,7 @@ def running(
     try:
         yield Running(f"http://127.0.0.1:{port}", site, tokens)
     finally:
-        server.should_exit = True
+        server.handle_exit(signal.SIGTERM, None)
         thread.join(10)
         store.close()
 

@@ -139,7 +139,7 @@ def test_ctrl_c_stops_the_server_with_a_word_even_while_somebody_waits(tmp_path:
     time.sleep(0.3)
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=15)
-    assert server.returncode in (0, 130)
+    assert server.returncode == 0
     assert "Traceback" not in err
     assert "goes on where" in out + err
 

@@ -1,7 +1,9 @@
 """The server process: one, on loopback unless told otherwise, that says nothing of what people write."""
 
 import logging
+import signal
 import socket
+from types import FrameType
 
 import uvicorn
 
@@ -46,7 +48,22 @@ def configure(site: Site) -> uvicorn.Config:
     return config
 
 
+class Stoppable(uvicorn.Server):
+    """Ends by itself when it is told to: first the streams, which else would keep it, then everything."""
+
+    def __init__(self, site: Site):
+        """Serve this site."""
+        super().__init__(configure(site))
+        self._site = site
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal; the second Ctrl-C does not wait for anybody."""
+        self._site.answers.stopping.set()
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
 def serve(site: Site, listener: socket.socket) -> None:
-    """Answer until Ctrl-C or SIGTERM."""
+    """Answer until Ctrl-C or SIGTERM, and return."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    uvicorn.Server(configure(site)).run(sockets=[listener])
+    Stoppable(site).run(sockets=[listener])

@@ -33,6 +33,7 @@ from stages.human_eval.scripted import Log, ScriptedRater
 from stages.human_eval.study import read_study
 from stages.records.errors import InputError
 
+WINNERS = {"first": "a", "second": "b", "tie": "tie"}
 KILL_S = (0.2, 3.0)  # a server lives so long before it is killed
 
 
@@ -176,33 +177,34 @@ def _exported(study: Path, models: Sequence[str], database: str, folder: Path) -
 
 def compare(raters: Sequence[ScriptedRater], found: dict[str, list[Any]]) -> list[str]:
     """Return what was acknowledged and is not in the export just once, or is there and was never sent."""
-    wrong = []
-    said = Counter((turn["rater"], turn["seeker"]) for turn in found["turns"])
     sent = Counter((rater.name, text) for rater in raters for (_, text) in rater.said.elements())
-    wrong += [
-        f"message {key}: sent {sent[key]}, stored {said[key]}"
-        for key in sent | said
-        if sent[key] != said[key]
-    ]
+    wrong = _unlike("message", sent, Counter((turn["rater"], turn["seeker"]) for turn in found["turns"]))
+    given = Counter((rater.name, name, value) for rater in raters for (_, name), value in rater.rated.items())
+    rated = Counter((line["rater"], line["dimension"], line["score"]) for line in found["ratings"])
+    chosen = Counter((rater.name, choice) for rater in raters for (_, choice) in rater.chosen.elements())
+    compared = Counter((line["rater"], WINNERS[line["winner"]]) for line in found["comparisons"])
+    checks = Counter(line["rater"] for line in found["attention"])
+    if not checks:  # a check's values stand in no table of ratings
+        wrong += _unlike("rating", given, rated) + _unlike("choice", chosen, compared)
+    else:
+        wrong += [f"rating {key}: never given" for key in rated - given]
+        wrong += [f"choice {key}: never made" for key in compared - chosen]
+    states = {line["session"]: line["state"] for line in found["sessions"]}
+    for rater in raters:
+        lost = [task for task in rater.submitted if states.get(task, "submitted") != "submitted"]
+        wrong += [f"session {task}: submitted, stored as {states[task]}" for task in lost]
     for turn in found["turns"]:
         sides = [answer["side"] for answer in turn["answers"]]
         if len(sides) != len(set(sides)):
             wrong.append(f"turn {turn['session']}#{turn['index']}: answers {sides}")
-    rated = Counter((line["rater"], line["dimension"], line["score"]) for line in found["ratings"])
-    rated += Counter(
-        (line["rater"], line["dimension"], line["given"])
-        for line in found["attention"]
-        if line.get("dimension")
-    )
-    given = Counter(
-        (rater.name, dimension, value) for rater in raters for (_, dimension), value in rater.rated.items()
-    )
-    wrong += [
-        f"rating {key}: given {given[key]}, stored {rated[key]}"
-        for key in given | rated
-        if given[key] != rated[key]
-    ]
     return wrong
+
+
+def _unlike(kind: str, sent: Counter[Any], stored: Counter[Any]) -> list[str]:
+    keys = sorted(sent.keys() | stored.keys())
+    return [
+        f"{kind} {key}: sent {sent[key]}, stored {stored[key]}" for key in keys if sent[key] != stored[key]
+    ]
 
 
 def _print(log: Log, took: float, kills: int, peak: int) -> None:

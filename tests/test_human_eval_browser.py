@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from stages.human_eval.site import Pace
+from stages.human_eval_serve import load_model
+from tests.conftest import ROOT, TEXTS, random_backbone
 from tests.human_eval_browser import (
     DESKTOP,
     PHONE,
@@ -117,6 +119,28 @@ def test_a_whole_pair_wise_session_with_axe_on_every_page(browser, pairwise: Run
         assert wrong == []
     found = exported(pairwise, tmp_path)
     assert [line["winner"] for line in found["comparisons"]] == ["first", "tie"]
+
+
+def test_the_pipelines_own_models_answer_in_the_page(browser, tmp_path: Path, params_file):
+    """M0 and M2 where `make m2` has made them, else two random models of the same kind."""
+    names = ("m0", "m2")
+    folders = [ROOT / "models" / name for name in names]
+    if not all((folder / "policy.json").exists() for folder in folders):
+        folders = [random_backbone(tmp_path / name, TEXTS * 4, 400, 2048) for name in names]
+    params = params_file({"respond.sampling.max_new_tokens": 32})
+    models = {
+        name: load_model(folder, "task", params)[0] for name, folder in zip(names, folders, strict=True)
+    }
+    study = make_study(tmp_path, "pairwise")
+    with running(study, models, tmp_path / "r.sqlite") as site, tab(browser) as page:
+        agree(page, site)
+        say(page, "I lost my job at the bakery and I feel ashamed in front of my sister.")
+        page.get_by_role("heading", name="Which answer is better?").wait_for(timeout=60_000)
+        page.get_by_role("button", name="B is better").click()
+        page.locator("#text").wait_for()
+        turn = exported(site, tmp_path)["turns"][0]
+        assert {answer["model"] for answer in turn["answers"]} == set(names)
+        assert all(answer["text"] for answer in turn["answers"])
 
 
 def test_a_session_by_keyboard_alone(browser, pointwise: Running):

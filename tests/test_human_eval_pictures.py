@@ -9,7 +9,7 @@ import pytest
 from stages.human_eval.site import Pace
 from stages.records.schema import Message
 from tests.human_eval_browser import PHONE, browsing, needs_chromium, tab
-from tests.human_eval_site import PASSWORD, Running, make_study, running
+from tests.human_eval_site import PASSWORD, Running, Visitor, make_study, running
 
 FOLDER = os.environ.get("HUMAN_EVAL_PICTURES")
 pytestmark = [needs_chromium, pytest.mark.skipif(not FOLDER, reason="makes pictures when it is asked to")]
@@ -54,10 +54,23 @@ def picture(page, name: str, whole: bool = True) -> None:
     assert path.stat().st_size < 150_000
 
 
+def rated(site: Running) -> None:
+    """Let one more rater finish a session, without a browser."""
+    rater = Visitor(site.url, site.tokens.pop()).begin()
+    task = rater.path
+    for _ in range(site.site.study.minimum_turns):
+        rater.say(SAID[0])
+    rater.get(f"{task}/rate")
+    rater.send("/submit", do="submit", **{f"rate-{one.name}": 4 for one in site.site.study.dimensions})
+
+
 def test_pictures_of_a_point_wise_session(tmp_path: Path):
     study = make_study(tmp_path, "pointwise", minimum_turns=8)
     models = {"m0": says(PERSONAL), "m2": says(PERSONAL)}
-    with running(study, models, tmp_path / "r.sqlite", pace=Pace(0, 1e6)) as site, browsing() as browser:
+    with (
+        running(study, models, tmp_path / "r.sqlite", invited=6, pace=Pace(0, 1e6)) as site,
+        browsing() as browser,
+    ):
         with tab(browser, WINDOW) as page:
             open_task(page, site)
             for text in SAID:
@@ -67,6 +80,8 @@ def test_pictures_of_a_point_wise_session(tmp_path: Path):
             open_task(page, site)
             say(page, SAID[0])
             picture(page, "phone")
+        for _ in range(2):
+            rated(site)
         with tab(browser, {"width": 1240, "height": 700}) as page:
             page.goto(f"{site.url}/operator")
             page.get_by_label("Password").fill(PASSWORD)

@@ -114,8 +114,9 @@ function send(form, submitter) {
   });
 }
 
-function forget() {
-  Object.keys(localStorage).filter((key) => key.startsWith("draft:")).forEach((key) => localStorage.removeItem(key));
+function forget(except) {
+  const drafts = Object.keys(localStorage).filter((key) => key.startsWith("draft:") && key !== except);
+  drafts.forEach((key) => localStorage.removeItem(key));
 }
 
 /* --- an answer while it is written --- */
@@ -175,6 +176,7 @@ function prepare(kept) {
   close();
   const area = main.querySelector("textarea[data-draft]");
   if (area) {
+    forget(draftKey(area));
     if (!area.value) area.value = kept || localStorage.getItem(draftKey(area)) || "";
     area.addEventListener("input", () => localStorage.setItem(draftKey(area), area.value));
     area.addEventListener("keydown", (event) => {
@@ -194,6 +196,7 @@ document.addEventListener("submit", (event) => {
     event.preventDefault();
   } else {
     form.setAttribute("aria-busy", "true");
+    if (/\/(discard|submit)$/.test(form.action)) forget();
   }
 });
 

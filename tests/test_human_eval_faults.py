@@ -67,6 +67,16 @@ def test_a_model_that_hangs_is_given_up_and_its_queue_goes_on(tmp_path: Path):
         assert [answer["text"] for answer in exported(site, tmp_path)["turns"][0]["answers"]] == ["At last."]
 
 
+def test_an_answer_is_made_once_however_many_tabs_wait_for_it(tmp_path: Path):
+    slow = Talker(0.2)
+    with running(make_study(tmp_path, "pointwise"), {"m0": slow, "m2": slow}, tmp_path / "r.sqlite") as site:
+        rater = site.visitor().begin()
+        rater.say("I lost my job.", wait=False)
+        tabs = [site.visitor() for _ in range(3)]
+        assert all("event: done" in tab.http.get(f"{tab.path}/answers").text for tab in tabs)
+        assert len(slow.asked) == 1
+
+
 def test_those_who_wait_are_told_how_many_come_first(tmp_path: Path):
     slow = Talker(0.2)
     with running(make_study(tmp_path, "pointwise"), {"m0": slow, "m2": slow}, tmp_path / "r.sqlite") as site:

@@ -134,6 +134,7 @@ def _study(args: argparse.Namespace, folder: Path) -> Path:
     value = yaml.safe_load(args.study.read_text(encoding="utf-8"))
     value["raters"] = args.raters
     value["models"] = args.models
+    value["overlap"] = None  # there may be no responses yet
     value["attention_checks"] = 0  # their values stand in no table, so they could not be compared
     value["sessions_per_rater"] = args.sessions if args.kills else 100
     if args.turns:

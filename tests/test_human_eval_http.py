@@ -1,5 +1,6 @@
 """Raters at work over HTTP, without a browser: whole sessions, closed windows, double clicks, two tabs."""
 
+import json
 import time
 from pathlib import Path
 
@@ -85,12 +86,18 @@ def test_the_chosen_answer_is_what_the_models_are_told_next(pairwise: Running):
 
 
 def test_overlap_items_and_attention_checks_come_and_are_rated(tmp_path: Path):
-    import yaml
-
-    from tests.conftest import ROOT
-
-    value = yaml.safe_load((ROOT / "studies" / "pointwise.yaml").read_text(encoding="utf-8"))
-    study = make_study(tmp_path, "pointwise", overlap=value["overlap"], attention_checks=1)
+    items = [
+        {
+            "id": f"item-{number}",
+            "messages": [{"role": "user", "content": f"I lost job number {number}."}],
+            "responses": {"m0": f"Sorry about {number}.", "m2": f"What happened with {number}?"},
+        }
+        for number in range(3)
+    ]
+    file = tmp_path / "items.jsonl"
+    file.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
+    overlap = {"contexts": 3, "per_rater": 2, "raters_per_item": 2, "file": str(file)}
+    study = make_study(tmp_path, "pointwise", overlap=overlap, attention_checks=1)
     with running(study, {"m0": Talker(), "m2": Talker()}, tmp_path / "r.sqlite") as site:
         rater = site.visitor().begin()
         kinds = []

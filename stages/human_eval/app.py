@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from stages.human_eval import entering, operating, streaming, working
 from stages.human_eval.errors import Refused
-from stages.human_eval.security import Denied, Guard
+from stages.human_eval.security import BODY_LIMIT, Denied, Guard
 from stages.human_eval.site import GONE, Site, see, sentence, the_site
 from stages.human_eval.words import words
 
@@ -34,7 +34,9 @@ def make_app(site: Site) -> FastAPI:
     if site.operator:
         app.include_router(operating.router)
     app.add_api_route("/static/{name}", _static, methods=["GET"])
-    app.add_middleware(Guard, origins=site.origins)
+    # A character has at most 4 bytes in UTF-8, and each has 3 in a form.
+    limit = max(BODY_LIMIT, 12 * site.study.message_limit + 4096)
+    app.add_middleware(Guard, origins=site.origins, limit=limit)
     app.add_exception_handler(Refused, _refused)  # type: ignore[arg-type]
     app.add_exception_handler(Denied, _denied)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _other)  # type: ignore[arg-type]

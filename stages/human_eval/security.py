@@ -89,8 +89,9 @@ class Origins:
 class Guard:
     """The outermost layer: refuses before anything is read or looked up, and adds headers to every answer."""
 
-    def __init__(self, app: ASGIApp, origins: Origins):
-        """Stand before `app`."""
+    def __init__(self, app: ASGIApp, origins: Origins, limit: int = BODY_LIMIT):
+        """Stand before `app`; `limit` is the most bytes of a body."""
+        self._limit = limit
         self._app = app
         self._origins = origins
 
@@ -116,7 +117,7 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, _bounded(receive), watched)
+            await self._app(scope, _bounded(receive, self._limit), watched)
         except _TooLarge:
             if not started:
                 await _too_large(receive, send)
@@ -135,7 +136,7 @@ class Guard:
         if not site and not origin:
             return 403
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > BODY_LIMIT:
+        if not length.isdigit() or int(length) > self._limit:
             return 413
         return None
 
@@ -157,7 +158,7 @@ async def _too_large(receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, limit: int) -> Receive:
     """Bodies without a length, too, end at the limit."""
     read = 0
 
@@ -165,7 +166,7 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > BODY_LIMIT:
+        if read > limit:
             raise _TooLarge
         return message
 

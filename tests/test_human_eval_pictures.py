@@ -96,7 +96,7 @@ def test_a_picture_of_the_rating_form(tmp_path: Path):
     with (
         running(study, models, tmp_path / "r.sqlite", pace=Pace(0, 1e6)) as site,
         browsing() as browser,
-        tab(browser, WINDOW) as page,
+        tab(browser, {"width": 1000, "height": 960}) as page,
     ):
         open_task(page, site)
         for text in SAID:
@@ -104,7 +104,7 @@ def test_a_picture_of_the_rating_form(tmp_path: Path):
         page.get_by_role("link", name="Rate this conversation").click()
         for number, group in enumerate(page.locator("fieldset").all()[:3]):
             group.get_by_role("radio").nth(4 - number % 2).check(force=True)
-        picture(page, "rating")
+        picture(page, "rating", whole=False)
 
 
 def test_a_picture_of_a_pair_wise_session(tmp_path: Path):

@@ -1,1 +1,1 @@
-"""The rating application: people talk with hidden models, or read their answers, and rate them (appendix F)."""
+"""The rating application: people talk with hidden models, or read answers, and rate (appendix F)."""

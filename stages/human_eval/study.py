@@ -3,7 +3,8 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -172,17 +173,22 @@ class Study(Part):
             if self.languages[0] not in texts:
                 raise _Wrong(f"dimensions.{name}.{field}", f"has no text in {self.languages[0]}")
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that the file says and of the models: another digest is another study."""
         return digest_value(self.model_dump(mode="json", by_alias=True))
+
+    @property
+    def conditions(self) -> tuple[tuple[str, ...], ...]:
+        """What sessions and items are assigned to: every model, or every two models, in the file's order."""
+        return tuple(combinations(self.models, 2 if self.mode == "pairwise" else 1))
 
     @property
     def sides(self) -> tuple[str, ...]:
         """The sides on which answers are shown."""
         return ("a", "b") if self.mode == "pairwise" else ("a",)
 
-    @property
+    @cached_property
     def dimensions(self) -> tuple[Dimension, ...]:
         """The questions, in order."""
         return tuple(_dimension(one, self.languages[0]) for one in self.own_dimensions)
@@ -215,7 +221,7 @@ class Study(Part):
         return Crisis(_in(shipped | self.own_crisis.text, language, first), tuple(lines))
 
     def attention(self, language: str) -> Mapping[str, str]:
-        """Return the texts of attention checks: `seeker`, `pointwise` with {value}, `pairwise` with {side}."""
+        """Return texts of attention checks: `seeker`, `pointwise` with {value}, `pairwise` with {side}."""
         return _in({c: t["attention"] for c, t in _shipped().items()}, language, self.languages[0])
 
     def offers_to_end(self, text: str) -> bool:
@@ -264,8 +270,18 @@ class _Wrong(Exception):  # noqa: N818 - turned into an InputError before anybod
 
 @cache
 def _shipped() -> dict[str, dict[str, Any]]:
-    files = sorted(SHIPPED.glob("*.yaml"))
-    return {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
+    found = {}
+    for file in sorted(SHIPPED.glob("*.yaml")):
+        texts = yaml.safe_load(file.read_text(encoding="utf-8"))
+        texts["consent"] = _unwrapped(texts["consent"])
+        texts["crisis"]["text"] = _unwrapped(texts["crisis"]["text"])
+        found[file.stem] = texts
+    return found
+
+
+def _unwrapped(text: str) -> str:
+    """Return paragraphs of one line each."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 @cache

@@ -24,7 +24,7 @@ class RaterView:
 
 @dataclass(frozen=True, slots=True)
 class AnswerView:
-    """One answer as it may be shown; `text` is None until `status` is done. `side` is a in point-wise mode."""
+    """One answer as it may be shown; `text` is None until `status` is done. `side`: a in point-wise mode."""
 
     side: Side
     status: Status

@@ -152,6 +152,7 @@ def test_another_raters_session_looks_like_one_that_does_not_exist(site: Running
     owner, other = Visitor(site.url, token).begin(), Visitor(site.url, site.tokens.pop()).begin()
     owner.say("This is private to me.")
     mine = form(other.page, "/message")
+    mine.fields["dimension"] = site.site.study.dimensions[0].name
     for path in ("", "/rate", "/discard", "/answers"):
         foreign, missing = other.get(owner.path + path), other.get("/t/r999-99" + path)
         assert foreign.status_code == missing.status_code == 404

@@ -14,7 +14,7 @@ from stages.human_eval.study import Study
 from stages.human_eval.turns import Whole
 from stages.human_eval.views import AnswerJob, AnswerView, TurnView
 
-_CHOICES = ("a", "b", "tie")
+_VALUES = {"choice": ("a", "b", "tie"), "continued": ("a", "b")}
 
 
 def post_message(
@@ -63,8 +63,6 @@ def choose(
         Refused: bad_value, wrong_state, stale (the dialogue has gone on), answer_pending, bad_nonce,
             not_yours, and what `acts.enter` refuses.
     """
-    if choice not in _CHOICES:
-        raise Refused("bad_value")
     return _decide(db, study, rater_id, task_id, turn_index, choice, nonce, "choice")
 
 
@@ -72,8 +70,6 @@ def continue_with(
     db: Session, study: Study, rater_id: int, task_id: str, turn_index: int, side: str, nonce: str
 ) -> TurnView:
     """Take with which answer to go on after a tie. Raises as `choose`; choose_first where there is no tie."""
-    if side not in ("a", "b"):
-        raise Refused("bad_value")
     return _decide(db, study, rater_id, task_id, turn_index, side, nonce, "continued")
 
 
@@ -150,6 +146,8 @@ def _decide(
 ) -> TurnView:
     acts.enter(db, rater_id)
     task = acts.own_task(db, rater_id, task_id)
+    if value not in _VALUES[field]:
+        raise Refused("bad_value")
     act = f"{field} {task_id} {index}"
     before = acts.replayed(db, rater_id, nonce, act)
     past = turns.turns_of(db, [task_id])[task_id]

@@ -7,6 +7,7 @@ wait for nobody, with synchronous=FULL: what was acknowledged survives a power c
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from stages.records.errors import InputError
 
 WAIT_S = 20.0  # for other writers
 _MIGRATION_LOCK = 2505_16610  # of PostgreSQL, while one process brings the schema up to date
+_TEXT_TABLES = "turns, answers, ratings, changes, acts, tasks, raters"
 _POOL = {"pool_size": 8, "max_overflow": 32, "pool_timeout": WAIT_S}
 
 
@@ -98,16 +100,20 @@ class Store:
     def scrub(self) -> None:
         """Make deleted texts unreadable in the database's files, as far as the database can.
 
-        SQLite overwrites deleted rows (secure_delete), and here empties its log; PostgreSQL writes its
-        tables anew. Backups and PostgreSQL's own log are beyond it.
+        SQLite overwrites deleted rows (secure_delete), and here empties its log as soon as no reader needs
+        it; PostgreSQL writes its tables anew. Backups and PostgreSQL's own log are beyond it.
         """
-        if self._sqlite:
-            with self._writer, self._write.connect() as connection:
-                connection.rollback()
-                connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+        if not self._sqlite:
+            with self._write.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text(f"VACUUM (FULL) {_TEXT_TABLES}"))
             return
-        with self._write.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM (FULL) turns, answers, ratings, changes, acts, tasks, raters"))
+        for _ in range(50):
+            with self._writer, self._write.connect() as connection:
+                raw: Any = connection.connection.driver_connection
+                busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if not busy:
+                return
+            time.sleep(0.1)  # an export is being read; closing the database empties the log, too
 
     def close(self) -> None:
         """Close all connections."""

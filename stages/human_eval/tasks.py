@@ -81,11 +81,11 @@ def save_rating(
         Refused: bad_value, wrong_state, too_early (a session shorter than the study asks for), bad_nonce,
             not_yours, and what `acts.enter` refuses.
     """
+    acts.enter(db, rater_id)
+    task = acts.own_task(db, rater_id, task_id)
     known = dimension in study.dimension_names and isinstance(value, int) and not isinstance(value, bool)
     if not known or not SCALE[0] <= value <= SCALE[1]:
         raise Refused("bad_value")
-    acts.enter(db, rater_id)
-    task = acts.own_task(db, rater_id, task_id)
     act = f"rate {task_id} {dimension}"[:96]
     if acts.replayed(db, rater_id, nonce, act):
         return
@@ -112,10 +112,10 @@ def choose_item(db: Session, study: Study, rater_id: int, task_id: str, choice: 
     Raises:
         Refused: bad_value, wrong_state, bad_nonce, not_yours, and what `acts.enter` refuses.
     """
-    if choice not in ("a", "b", "tie"):
-        raise Refused("bad_value")
     acts.enter(db, rater_id)
     task = acts.own_task(db, rater_id, task_id)
+    if choice not in ("a", "b", "tie"):
+        raise Refused("bad_value")
     act = f"choice {task_id}"
     if acts.replayed(db, rater_id, nonce, act):
         return
@@ -247,7 +247,7 @@ def _item_unit(db: Session, study: Study, rater: RaterRow) -> tuple[str, Conditi
 def _view(db: Session, study: Study, rater: RaterRow, task: TaskRow) -> TaskView:
     past = turns.turns_of(db, [task.id])[task.id] if task.kind == "session" else []
     given = db.execute(select(RatingRow.dimension, RatingRow.value).where(RatingRow.task_id == task.id))
-    ratings = dict(given.tuples().all())
+    ratings = dict(given.all())
     messages, answers = _shown(db, study, task)
     refused = _blocked(study, task, past, set(ratings))
     return TaskView(

@@ -1,9 +1,8 @@
-"""Sampling in batches where every row has a seed of its own.
+"""Choosing tokens where every request has a random stream of its own.
 
 `transformers` draws a whole batch from one random stream, so a text would depend on its neighbours.
 Here each request has one uniform number a step, drawn from its own seed, and the token is read off the
-cumulative distribution at that number. It works as a logits processor under greedy search: all tokens
-but the drawn one are ruled out.
+cumulative distribution at that number.
 """
 
 from __future__ import annotations
@@ -19,8 +18,84 @@ if TYPE_CHECKING:
     from stages.engines.request import Sampling
 
 
+def uniforms(seed: int, count: int) -> list[float]:
+    """Return a request's random numbers, one for each token that may be written; in 0 .. 1."""
+    return np.random.Generator(np.random.Philox(seed)).random(count).tolist()
+
+
+def penalise(scores: torch.Tensor, seen: torch.Tensor, penalty: float) -> torch.Tensor:
+    """Make tokens that were seen less likely; scores and seen have the shape (rows, vocabulary)."""
+    penalised = torch.where(scores < 0, scores * penalty, scores / penalty)
+    return torch.where(seen, penalised, scores)
+
+
+def draw(scores: torch.Tensor, numbers: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Cut scores, shape (rows, vocabulary), to top-k and top-p and draw; return tokens, shape (rows, 1).
+
+    `numbers`, shape (rows, 1), say where in each cumulative distribution the token lies.
+    """
+    if sampling.temperature == 0:
+        return scores.argmax(-1, keepdim=True)
+    count = min(sampling.top_k or scores.shape[1], scores.shape[1])
+    top, tokens = torch.topk(scores, count, dim=-1)
+    probabilities = torch.softmax(top / sampling.temperature, dim=-1)
+    # top-p keeps the tokens before which less than p has been gathered: at least the first
+    before = probabilities.cumsum(-1) - probabilities
+    probabilities = torch.where(before < sampling.top_p, probabilities, 0.0)
+    cumulative = probabilities.cumsum(-1)
+    target = numbers * cumulative[:, -1:]
+    index = (cumulative <= target).sum(-1, keepdim=True)
+    # rounding may put the target at the very end, past the last token with any probability
+    last = (probabilities > 0).sum(-1, keepdim=True) - 1
+    return tokens.gather(1, torch.minimum(index, last))
+
+
+class Chooser:
+    """Chooses the next token of every running row; knows what each has seen, if repetition is penalised."""
+
+    def __init__(self, sampling: Sampling, rows: int, device: torch.device):
+        """Take the number of slots that rows can be in."""
+        self._sampling, self._rows, self._device = sampling, rows, device
+        self._prompts: dict[int, Sequence[int]] = {}
+        self._seen: torch.Tensor | None = None
+
+    def begin(self, slot: int, prompt: Sequence[int]) -> None:
+        """A row begins in a slot."""
+        self._prompts[slot] = prompt
+
+    def choose(self, logits: torch.Tensor, numbers: Sequence[float], first: int) -> list[int]:
+        """Return a token for each row, from slot `first` on; logits have the shape (rows, vocabulary)."""
+        scores = logits.float()
+        rows = slice(first, first + len(logits))
+        if self._sampling.repetition_penalty != 1.0:
+            seen = self._seen_by(rows, scores.shape[1])
+            scores = penalise(scores, seen, self._sampling.repetition_penalty)
+        at = torch.tensor(numbers, dtype=torch.float32, device=self._device)[:, None]
+        tokens = draw(scores, at, self._sampling)
+        if self._seen is not None:
+            self._seen[rows].scatter_(1, tokens, True)
+        return tokens[:, 0].tolist()
+
+    def move(self, source: int, target: int) -> None:
+        """A row goes from one slot to another."""
+        if self._seen is not None:
+            self._seen[target] = self._seen[source]
+
+    def _seen_by(self, rows: slice, vocabulary: int) -> torch.Tensor:
+        if self._seen is None:
+            self._seen = torch.zeros(self._rows, vocabulary, dtype=torch.bool, device=self._device)
+        for slot, prompt in self._prompts.items():
+            self._seen[slot] = False
+            self._seen[slot, torch.tensor(prompt, device=self._device)] = True
+        self._prompts.clear()
+        return self._seen[rows]
+
+
 class SeededSampler(LogitsProcessor):
-    """Penalise repetition, cut to top-k and top-p, and draw: one instance for one batch."""
+    """The same choice for a batch of `model.generate`, to compare with: greedy search among one token.
+
+    All tokens but the chosen one of each row are ruled out.
+    """
 
     def __init__(
         self,
@@ -41,8 +116,8 @@ class SeededSampler(LogitsProcessor):
         """
         self.sampling = sampling
         self.length = prompt.shape[1]
-        rows = [np.random.Generator(np.random.Philox(seed)).random(sampling.max_new_tokens) for seed in seeds]
-        self.uniforms = torch.tensor(np.stack(rows), dtype=torch.float32, device=prompt.device)
+        rows = [uniforms(seed, sampling.max_new_tokens) for seed in seeds]
+        self.uniforms = torch.tensor(rows, dtype=torch.float32, device=prompt.device)
         seen = torch.zeros(prompt.shape[0], vocabulary, dtype=torch.bool, device=prompt.device)
         self.seen = seen.scatter_(1, torch.where(mask.bool(), prompt, prompt[:, -1:]), True)
 
@@ -52,25 +127,7 @@ class SeededSampler(LogitsProcessor):
         if step > 0:
             self.seen.scatter_(1, input_ids[:, -1:], True)
         scores = scores.float()
-        penalty = self.sampling.repetition_penalty
-        if penalty != 1.0:
-            penalised = torch.where(scores < 0, scores * penalty, scores / penalty)
-            scores = torch.where(self.seen, penalised, scores)
-        chosen = (
-            self._draw(scores, step) if self.sampling.temperature > 0 else scores.argmax(-1, keepdim=True)
-        )
+        if self.sampling.repetition_penalty != 1.0:
+            scores = penalise(scores, self.seen, self.sampling.repetition_penalty)
+        chosen = draw(scores, self.uniforms[:, step : step + 1], self.sampling)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
-
-    def _draw(self, scores: torch.Tensor, step: int) -> torch.Tensor:
-        count = min(self.sampling.top_k or scores.shape[1], scores.shape[1])
-        top, tokens = torch.topk(scores / self.sampling.temperature, count, dim=-1)
-        probabilities = torch.softmax(top, dim=-1)
-        # top-p keeps the tokens before which less than p has been gathered: at least the first
-        before = probabilities.cumsum(-1) - probabilities
-        probabilities = torch.where(before < self.sampling.top_p, probabilities, 0.0)
-        cumulative = probabilities.cumsum(-1)
-        target = self.uniforms[:, step : step + 1] * cumulative[:, -1:]
-        index = (cumulative <= target).sum(-1, keepdim=True)
-        # rounding may put the target at the very end, past the last token with any probability
-        last = (probabilities > 0).sum(-1, keepdim=True) - 1
-        return tokens.gather(1, torch.minimum(index, last))

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from stages.engines.policy import Policy, load_tokenizer
 from stages.records.errors import InputError
@@ -13,6 +14,9 @@ from stages.records.schema import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+REMEMBERED = 8192  # texts whose ids are kept: instructions and turns come again and again
 
 
 class ChatTemplate:
@@ -29,6 +33,7 @@ class ChatTemplate:
         self.tokenizer = tokenizer
         self._template = get_template_and_fix_tokenizer(tokenizer, DataArguments(template=name))
         self.stop_ids: list[int] = sorted(self._template.get_stop_token_ids(tokenizer))
+        self._remembering: Any = _Remembering(tokenizer)
 
     @classmethod
     def of(cls, policy: Policy) -> ChatTemplate:
@@ -45,9 +50,31 @@ class ChatTemplate:
         system = messages[0].content if messages[0].role == "system" else None
         turns = [{"role": m.role, "content": m.content} for m in messages if m.role != "system"]
         turns.append({"role": "assistant", "content": answer})
-        prompt, response = self._template.encode_oneturn(self.tokenizer, turns, system)
+        prompt, response = self._template.encode_oneturn(self._remembering, turns, system)
         return prompt + response if answer else prompt
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of generated ids without special tokens and outer white space."""
-        return self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+        return self.decode_all([ids])[0]
+
+    def decode_all(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Return the texts of many rows of ids, as `decode` does of one."""
+        texts = self.tokenizer.batch_decode([list(row) for row in rows], skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+
+class _Remembering:
+    """A tokenizer that remembers the ids of texts, each of which stands in the prompt by itself."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        self._tokenizer = tokenizer
+        self._ids = lru_cache(REMEMBERED)(
+            lambda text: tuple(tokenizer.encode(text, add_special_tokens=False))
+        )
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        assert not add_special_tokens
+        return list(self._ids(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)

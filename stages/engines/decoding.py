@@ -1,0 +1,192 @@
+"""The loop that writes texts: rows that end make room for others, and one forward pass a token serves all.
+
+Every request draws from its own random stream (see `sampler`), so that its tokens do not depend on who runs
+beside it, but for rounding: the sums of a matrix product differ in the last bits with its shape.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from stages.engines.attention import Masks, RowMasks, grouped_heads, prompt_masks, windows_of
+from stages.engines.cache import Filling, Pair, SlotCache, Step
+from stages.engines.sampler import Chooser, uniforms
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from stages.engines.request import Sampling
+
+PROMPT_TOKENS = 1024  # tokens of new prompts in one forward pass, if they are not all of one row
+REFILL = 8  # new rows are begun when one in so many is free: a pass for each alone would be dear
+PREFIXES = 4  # how many shared prefixes are kept
+
+
+@dataclass(frozen=True)
+class Work:
+    """Prompts to continue, a seed for each; `prefix` tokens are the same in all of them."""
+
+    prompts: Sequence[Sequence[int]]
+    seeds: Sequence[int]
+    prefix: int
+    sampling: Sampling
+
+
+class Decoder:
+    """Runs a model; keeps the keys and values of the prefixes that were used last."""
+
+    def __init__(self, model: PreTrainedModel, stop_ids: Sequence[int]):
+        """Take a model in eval mode; raise InputError if it has layers that cannot be run."""
+        self.model = model
+        self.stop_ids = frozenset(stop_ids)
+        self.windows = windows_of(model.config)
+        self._prefixes: OrderedDict[tuple[int, ...], list[Pair]] = OrderedDict()
+
+    def write(self, work: Work, rows: int) -> Iterator[list[tuple[int, int]]]:
+        """Yield (number of the prompt, token) for all tokens of each forward pass, stop tokens included.
+
+        A prompt is done when its token is a stop token, or the last of `max_new_tokens`.
+
+        Args:
+            work: what to write.
+            rows: how many run at once at most.
+        """
+        prefix = self.prefix(work.prompts[0][: work.prefix]) if work.prefix else None
+        run = _Run(self, work, min(rows, len(work.prompts)), prefix)
+        while run.waiting or run.running:
+            yield run.advance()
+
+    @torch.inference_mode()
+    def prefix(self, tokens: Sequence[int]) -> list[Pair]:
+        """Return every layer's keys and values of these tokens at the beginning of a row."""
+        key = tuple(tokens)
+        if key not in self._prefixes:
+            cache = SlotCache(1, len(tokens))
+            self.read(cache, [tokens], [0], 0)
+            self._prefixes[key] = cache.stored
+            if len(self._prefixes) > PREFIXES:
+                self._prefixes.popitem(last=False)
+        self._prefixes.move_to_end(key)
+        return self._prefixes[key]
+
+    def read(
+        self, cache: SlotCache, prompts: Sequence[Sequence[int]], slots: Sequence[int], prefix: int
+    ) -> torch.Tensor:
+        """Read prompts, without the prefix, into slots; return the logits after each, (rows, vocabulary)."""
+        device = self.model.device
+        lengths = [len(prompt) for prompt in prompts]
+        longest = max(lengths)
+        ids = torch.tensor(
+            [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device
+        )
+        padding = longest - torch.tensor(lengths, device=device)[:, None]
+        columns = prefix + torch.arange(longest, device=device) - padding
+        real = columns >= prefix
+        held = torch.tensor(slots, device=device)[:, None].expand_as(columns)
+        cache.at = Filling(held[real], columns[real], real)
+        masks = prompt_masks(self.windows, prefix, lengths, self._like())
+        return self.forward(cache, ids, columns.clamp(min=0), masks)
+
+    def forward(
+        self, cache: SlotCache, ids: torch.Tensor, positions: torch.Tensor, masks: Masks
+    ) -> torch.Tensor:
+        """Run the model once; return the logits of every row's last token, shape (rows, vocabulary)."""
+        with grouped_heads(self.model.config):
+            output = self.model(
+                input_ids=ids,
+                position_ids=positions,
+                attention_mask=masks,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        return output.logits[:, -1]
+
+    def row_masks(self, rows: int, width: int) -> RowMasks:
+        """Return the masks of so many slots."""
+        return RowMasks(self.windows, rows, width, self.model.dtype, self.model.device)
+
+    def _like(self) -> torch.Tensor:
+        return torch.empty(0, dtype=self.model.dtype, device=self.model.device)
+
+
+class _Run:
+    """The rows that run, in the first slots without gaps, and the prompts that wait."""
+
+    def __init__(self, decoder: Decoder, work: Work, rows: int, prefix: list[Pair] | None):
+        width = max(map(len, work.prompts)) + work.sampling.max_new_tokens
+        self.waiting = deque(range(len(work.prompts)))
+        self.running: list[int] = []
+        self._decoder, self._work, self._rows = decoder, work, rows
+        self._cache = SlotCache(rows, width, prefix)
+        self._masks = decoder.row_masks(rows, width)
+        self._chooser = Chooser(work.sampling, rows, decoder.model.device)
+        self._uniforms = [uniforms(seed, work.sampling.max_new_tokens) for seed in work.seeds]
+        self._written = [0] * len(work.prompts)
+        self._last: list[int] = []
+
+    @torch.inference_mode()
+    def advance(self) -> list[tuple[int, int]]:
+        """Write one token of every row, or the first ones of rows that begin."""
+        begun = len(self.running)
+        free = self._rows - begun
+        if self.waiting and (not begun or free * REFILL >= self._rows):
+            return self._settle(self._begin(free), begun)
+        return self._settle(self._step(), 0)
+
+    def _begin(self, free: int) -> torch.Tensor:
+        prompts, prefix, first = self._work.prompts, self._work.prefix, len(self.running)
+        group: list[int] = []
+        while self.waiting and len(group) < free:
+            longest = max(len(prompts[number]) - prefix for number in (*group, self.waiting[0]))
+            if group and (len(group) + 1) * longest > PROMPT_TOKENS:
+                break
+            group.append(self.waiting.popleft())
+        slots = range(first, first + len(group))
+        own = [prompts[number][prefix:] for number in group]
+        logits = self._decoder.read(self._cache, own, slots, prefix)
+        for slot, number in zip(slots, group, strict=True):
+            self._masks.begin(slot, len(prompts[number]))
+            self._chooser.begin(slot, prompts[number])
+        self.running += group
+        return logits
+
+    def _step(self) -> torch.Tensor:
+        device = self._decoder.model.device
+        rows = torch.arange(len(self.running), device=device)
+        at = [len(self._work.prompts[number]) + self._written[number] - 1 for number in self.running]
+        columns, width = torch.tensor(at, device=device), max(at) + 1
+        masks = self._masks.extend(rows, columns, width)
+        self._cache.at = Step(rows, columns, width)
+        ids = torch.tensor(self._last, device=device)[:, None]
+        return self._decoder.forward(self._cache, ids, columns[:, None], masks)
+
+    def _settle(self, logits: torch.Tensor, first: int) -> list[tuple[int, int]]:
+        """Draw the tokens of the rows from slot `first` on, and let those go that have ended."""
+        numbers = self.running[first:]
+        drawn = [self._uniforms[number][self._written[number]] for number in numbers]
+        tokens = self._chooser.choose(logits, drawn, first)
+        self._last[first:] = tokens
+        for number in numbers:
+            self._written[number] += 1
+        for slot in range(len(self.running) - 1, first - 1, -1):
+            number = self.running[slot]
+            if self._last[slot] in self._decoder.stop_ids or (
+                self._written[number] == self._work.sampling.max_new_tokens
+            ):
+                self._leave(slot)
+        return list(zip(numbers, tokens, strict=True))
+
+    def _leave(self, slot: int) -> None:
+        last = len(self.running) - 1
+        number, token = self.running.pop(), self._last.pop()
+        if slot < last:
+            self._cache.move(last, slot, len(self._work.prompts[number]) + self._written[number])
+            self._masks.move(last, slot)
+            self._chooser.move(last, slot)
+            self.running[slot], self._last[slot] = number, token

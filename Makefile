@@ -12,7 +12,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 REPRO = python -m stages.repro $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup m0 m1 m2 tables judge analyses report human-eval backbone skills study test lint clean
+.PHONY: help setup setup-vllm setup-sglang m0 m1 m2 tables judge analyses report human-eval backbone skills study test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,11 @@ $(DONE):
 	$(VENV)/bin/python -m stages.scoring.wordnet
 	$(VENV)/bin/python -m stages.benchmarks.sentences
 	touch $@
+
+# Servers for a GPU in environments of their own: their torch is not the one that LLaMA-Factory wants.
+setup-vllm setup-sglang: setup-%:  ## build .venv-vllm or .venv-sglang for ENGINE=vllm or ENGINE=sglang (a GPU)
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --requirement requirements-$*.txt
 
 m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= SET= NAME= JOBS=
 	@python -m stages.experiment $@ $(GROUPS) $(if $(JOBS),--jobs $(JOBS)) --name "$(NAME)" --set $(SET)
@@ -69,7 +74,7 @@ study: setup  ## the method over five seeds with its controls, tested (an hour o
 	python -m stages.study --out metrics/study
 
 test: setup lint  ## ruff, unit tests and one run of the whole pipeline in a temporary clone
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## ruff
 	ruff check .

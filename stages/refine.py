@@ -14,12 +14,12 @@ from pydantic import Field
 
 from stages.command import Params, load_params, read_params, run
 from stages.engines.generate import generate_until
-from stages.engines.load import load_engine
+from stages.engines.load import open_engine
 from stages.engines.policy import read_policy
 from stages.engines.request import Engine, Sampling
 from stages.engines.template import ChatTemplate
 from stages.engines.window import drop_oldest
-from stages.prompts.reflection import parse_reflection
+from stages.prompts.reflection import Reflection, parse_reflection
 from stages.prompts.requests import refine_messages
 from stages.prompts.templates import Prompts, load_prompts
 from stages.records.errors import InputError
@@ -57,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if missing := [context.id for context in contexts if context.id not in responses]:
         raise InputError("has no response", file=args.responses, record=missing[0])
     prompts = load_prompts(load_params("prompts", args.params)["dir"])
-    engine, template = load_engine(load_params("engine", args.params), args.policy)
-    budget = read_policy(args.policy).backbone.window - params.sampling.max_new_tokens
-    asked, shortened = _messages(contexts, responses, prompts, template, budget)
-    too_long = [context.id for context in contexts if context.id not in asked]
-    refinements = refine(engine, asked, params.sampling, params.seed, params.attempts)
+    with open_engine(load_params("engine", args.params), args.policy) as (engine, template):
+        budget = read_policy(args.policy).backbone.window - params.sampling.max_new_tokens
+        asked, shortened = _messages(contexts, responses, prompts, template, budget)
+        too_long = [context.id for context in contexts if context.id not in asked]
+        refinements = refine(engine, asked, params.sampling, params.seed, params.attempts)
     refinements += [Refinement(id=identity, attempts=0, status="failed") for identity in too_long]
     write_records(args.out, refinements)
     parsed = [refinement.attempts for refinement in refinements if refinement.status == "parsed"]
@@ -91,7 +91,14 @@ def refine(
         one refinement an id; those that never parsed are `failed` and keep every answer in `raw`.
     """
     answers = generate_until(
-        engine, asked, sampling, "refine", seed, attempts, lambda text: parse_reflection(text) is not None
+        engine,
+        asked,
+        sampling,
+        "refine",
+        seed,
+        attempts,
+        lambda text: parse_reflection(text) is not None,
+        Reflection.model_json_schema(),
     )
     return [_refinement(identity, given) for identity, given in answers.items()]
 

@@ -15,12 +15,12 @@ from pydantic import Field
 
 from stages.command import Params, load_params, read_params, run
 from stages.engines.generate import generate_until
-from stages.engines.load import load_engine
+from stages.engines.load import open_engine
 from stages.engines.policy import read_policy
 from stages.engines.request import Sampling
 from stages.engines.template import ChatTemplate
 from stages.engines.window import drop_oldest
-from stages.prompts.requests import JSON_PROMPTS, read_response, response_messages
+from stages.prompts.requests import JSON_PROMPTS, read_response, response_messages, response_schema
 from stages.prompts.templates import Prompts, load_prompts
 from stages.records.jsonl import read_records, write_records
 from stages.records.publish import publish_json
@@ -48,18 +48,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = read_params("respond", RespondParams, args.params)
     contexts = read_records(args.contexts, Context)
     prompts = load_prompts(load_params("prompts", args.params)["dir"])
-    engine, template = load_engine(load_params("engine", args.params), args.policy)
-    budget = read_policy(args.policy).backbone.window - params.sampling.max_new_tokens
-    asked, shortened = _messages(contexts, args.prompt, prompts, template, budget)
-    answers = generate_until(
-        engine,
-        asked,
-        params.sampling,
-        "respond",
-        params.seed,
-        params.attempts,
-        lambda text: read_response(args.prompt, text) is not None,
-    )
+    with open_engine(load_params("engine", args.params), args.policy) as (engine, template):
+        budget = read_policy(args.policy).backbone.window - params.sampling.max_new_tokens
+        asked, shortened = _messages(contexts, args.prompt, prompts, template, budget)
+        answers = generate_until(
+            engine,
+            asked,
+            params.sampling,
+            "respond",
+            params.seed,
+            params.attempts,
+            lambda text: read_response(args.prompt, text) is not None,
+            response_schema(args.prompt),
+        )
     texts = {identity: read_response(args.prompt, given[-1].text) for identity, given in answers.items()}
     responses = [
         given[-1] if (text := texts[identity]) is None else given[-1].model_copy(update={"text": text})

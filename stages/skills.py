@@ -17,7 +17,7 @@ from stages.command import Params, load_params, read_params, run
 from stages.dialogue.alpaca import AlpacaItem, item_messages
 from stages.dialogue.contexts import CHAT_ROLES
 from stages.engines.generate import generate
-from stages.engines.load import load_engine
+from stages.engines.load import open_engine
 from stages.engines.request import Engine, Request, Sampling
 from stages.prompts.reflection import parse_reflection
 from stages.prompts.requests import refine_messages, response_messages
@@ -55,14 +55,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     params = read_params("skills", SkillsParams, args.recipe)
     prompts = load_prompts(load_params("prompts", args.params)["dir"])
-    engine, _ = load_engine(load_params("engine", args.params), args.policy)
     respond = Sampling(**load_params("respond", args.params)["sampling"])
     refine = Sampling(**load_params("refine", args.params)["sampling"])
-    skills = {
-        **talking(engine, respond, prompts, params),
-        **reflecting(engine, refine, prompts, params),
-        **answering(engine, params),
-    }
+    with open_engine(load_params("engine", args.params), args.policy) as (engine, _):
+        skills = {
+            **talking(engine, respond, prompts, params),
+            **reflecting(engine, refine, prompts, params),
+            **answering(engine, params),
+        }
     publish_json(args.out, {"policy": engine.model, "skills": skills})
     for name, share in skills.items():
         found = (

@@ -24,6 +24,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# Minutes each: with two workers the run ends soonest if these begin first.
+LONGEST = ("test_pipeline.py", "test_study.py", "test_train.py", "test_tables.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; the rest stays in the order of names."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 TEXTS = [
     "I lost my job at the bakery and I feel ashamed in front of my sister.",
     "That sounds hard. What happened at the bakery, and what did your sister say?",

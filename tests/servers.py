@@ -42,8 +42,7 @@ class ChatServer:
         self._lock = threading.Lock()
 
     def __enter__(self) -> "ChatServer":
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = Loopback(("127.0.0.1", 0), Handler)
         self._http.chat = self  # type: ignore[attr-defined]
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -79,6 +78,13 @@ class ChatServer:
         finally:
             with self._lock:
                 self._now -= 1
+
+
+class Loopback(ThreadingHTTPServer):
+    """Takes as many connections at once as any test opens; of more than 5, its default, some come late."""
+
+    daemon_threads = True
+    request_queue_size = 64
 
 
 class Handler(BaseHTTPRequestHandler):

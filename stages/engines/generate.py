@@ -1,8 +1,9 @@
 """Answer requests with any engine, through the journal: once, or until the answer is of use."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -50,6 +51,7 @@ def generate_until(
     seed: int,
     attempts: int,
     accept: Callable[[str], bool],
+    schema: Mapping[str, Any] | None = None,
 ) -> dict[str, list[Response]]:
     """Ask every prompt until its answer is accepted, `attempts` times at most.
 
@@ -61,6 +63,7 @@ def generate_until(
         seed: of the run; a retry samples anew with a seed of its own.
         attempts: at least 1.
         accept: says of a text whether it is of use.
+        schema: a JSON schema of what is wanted; an engine may keep the model to it.
 
     Returns:
         id to its answers in the order of the attempts. None but the last can have been accepted.
@@ -70,7 +73,7 @@ def generate_until(
     for attempt in range(1, attempts + 1):
         if not waiting:
             break
-        requests = [Request.make(identity, asked[identity], seed, attempt) for identity in waiting]
+        requests = [Request.make(identity, asked[identity], seed, attempt, schema) for identity in waiting]
         for response in generate(engine, requests, sampling, stage):
             answers[response.id].append(response)
         waiting = [identity for identity in waiting if not accept(answers[identity][-1].text)]

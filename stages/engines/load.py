@@ -1,11 +1,13 @@
 """Which engine the parameters ask for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
+from stages.engines.generate import SCRATCH
 from stages.engines.policy import load_policy, read_policy
 from stages.engines.request import Engine
 from stages.engines.template import ChatTemplate
@@ -32,6 +34,22 @@ class OpenAIOptions(Record):
     key_variable: NonEmpty
 
 
+class ServerOptions(Record):
+    """Section `engine` for `kind: server`; in command and environment {names} are filled in."""
+
+    kind: Literal["server"]
+    command: NonEmpty
+    environment: dict[str, str]
+    model: NonEmpty
+    start_s: float = Field(gt=0)
+    restarts: int = Field(ge=0)
+    concurrency: int = Field(ge=1)
+    timeout_s: float = Field(gt=0)
+    retries: int = Field(ge=0)
+    extensions: bool
+    guided: bool
+
+
 class LocalJudgeOptions(TransformersOptions):
     """Section `judge.engine` for `kind: transformers`: a policy folder judges in this process."""
 
@@ -45,8 +63,12 @@ class ServerJudgeOptions(OpenAIOptions):
     tolerance: int = Field(ge=0)
 
 
-Options = TransformersOptions | OpenAIOptions
-OPTIONS: dict[str, type[Options]] = {"transformers": TransformersOptions, "openai": OpenAIOptions}
+Options = TransformersOptions | OpenAIOptions | ServerOptions
+OPTIONS: dict[str, type[Options]] = {
+    "transformers": TransformersOptions,
+    "openai": OpenAIOptions,
+    "server": ServerOptions,
+}
 JUDGES: dict[str, type[Options]] = {"transformers": LocalJudgeOptions, "openai": ServerJudgeOptions}
 
 
@@ -58,11 +80,12 @@ class Judge(NamedTuple):
     window: int | None
 
 
-def load_engine(params: dict[str, Any], policy: Path) -> tuple[Engine, ChatTemplate]:
-    """Return the engine of the `engine` parameters for a policy folder, and the policy's chat template.
+@contextmanager
+def open_engine(params: dict[str, Any], policy: Path) -> Iterator[tuple[Engine, ChatTemplate]]:
+    """Give the engine of the `engine` parameters for a policy folder, and the policy's chat template.
 
-    For `openai`, `{policy}` in the model's name becomes the folder's name; the template is only used to
-    count tokens.
+    What an engine has started ends with the block. For `openai` and `server`, `{policy}` in the model's
+    name becomes the folder's name, and the template is only used to count tokens.
 
     Raises:
         InputError: an unknown kind, a wrong option, or the policy cannot be read.
@@ -70,10 +93,17 @@ def load_engine(params: dict[str, Any], policy: Path) -> tuple[Engine, ChatTempl
     options = _checked(params, OPTIONS, "engine")
     if isinstance(options, TransformersOptions):
         engine = _local(policy, options)
-        return engine, engine.template
+        yield engine, engine.template
+        return
     chain = read_policy(policy)
     model = options.model.replace("{policy}", policy.name)
-    return _server(options, model, policy_digest=chain.digest), ChatTemplate.of(chain)
+    if isinstance(options, OpenAIOptions):
+        yield _server(options, model, policy_digest=chain.digest), ChatTemplate.of(chain)
+        return
+    from stages.engines.server_engine import serving
+
+    with serving(chain, SCRATCH, model=model, **options.model_dump(exclude={"kind", "model"})) as engine:
+        yield engine, ChatTemplate.of(chain)
 
 
 def load_judge(params: dict[str, Any]) -> Judge:

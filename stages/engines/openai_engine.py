@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,7 @@ class OpenAIEngine:
         policy_digest: str = "",
         extensions: bool = True,
         tolerance: int = 0,
+        guided: bool = False,
     ):
         """Name the server, for example `http://127.0.0.1:8000/v1`, and the model it serves.
 
@@ -79,6 +80,8 @@ class OpenAIEngine:
                 `repetition_penalty`; OpenAI's servers refuse them.
             tolerance: how many requests may fail for good before no other is begun; those that did are
                 in `failed` afterwards.
+            guided: whether to send the JSON schema of a request that has one, so that the server keeps
+                the model to it (vLLM's and SGLang's structured outputs).
 
         Raises:
             InputError: an argument is out of range, or the key cannot be sent in a header.
@@ -105,13 +108,15 @@ class OpenAIEngine:
         self._policy_digest = policy_digest
         self._extensions = extensions
         self._tolerance = tolerance
+        self._guided = guided
         if not (self._key.isascii() and self._key.isprintable()):
             raise InputError(f"the key in {key_variable} has characters that no key has")
 
     def describe(self) -> dict[str, Any]:
         """Return the engine's kind, address and policy; concurrency changes no text."""
         described = {"kind": "openai", "base_url": self._base_url, "policy": self._policy_digest}
-        return described if self._extensions else {**described, "extensions": False}
+        described |= {} if self._extensions else {"extensions": False}
+        return {**described, "guided": True} if self._guided else described
 
     def complete(
         self, requests: Sequence[Request], sampling: Sampling, done: Collection[str]
@@ -138,6 +143,37 @@ class OpenAIEngine:
         with asyncio.Runner() as runner:
             while (batch := runner.run(following())) is not None:
                 yield batch
+
+    def stream(self, request: Request, sampling: Sampling) -> Generator[str, None, None]:
+        """Yield the text of one request in pieces, as they come; put together they are the answer.
+
+        Closing the generator ends the request. What is lost is not asked for again: whoever reads along has
+        seen its beginning.
+
+        Raises:
+            InputError: the server cannot be reached, refuses, or sends no piece for `timeout_s`.
+        """
+        import httpx
+        from openai import APIConnectionError, APIError, APIStatusError, OpenAI
+
+        with OpenAI(
+            base_url=self._base_url, api_key=self._key or "none", timeout=self._timeout_s, max_retries=0
+        ) as client:
+            try:
+                body = self._body(request, sampling)
+                with client.chat.completions.create(model=self.model, stream=True, **body) as chunks:
+                    for chunk in chunks:
+                        if chunk.choices and (piece := chunk.choices[0].delta.content):
+                            yield piece
+                return
+            except APIStatusError as error:
+                reason = self._refusal(error)
+            except APIConnectionError as error:
+                reason = f"did not answer: {error.__cause__ or error}"
+            except (APIError, httpx.HTTPError) as error:  # in the middle of an answer
+                reason = f"broke off: {error}"
+        reason = " ".join(self._masked(reason).split())[:LONGEST_REASON]
+        raise InputError(f"the server at {self._base_url} {reason}", record=request.id)
 
     async def _answers(
         self, requests: Sequence[Request], sampling: Sampling
@@ -208,23 +244,27 @@ class OpenAIEngine:
         raise _GaveUpError(request.id, Lost(kind, self._masked(reason), self._masked(body)))
 
     async def _send(self, client: AsyncOpenAI, request: Request, sampling: Sampling) -> bytes:
-        answer = await client.chat.completions.with_raw_response.create(
-            model=self.model,
-            messages=[{"role": m.role, "content": m.content} for m in request.messages],
-            seed=request.seed,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_new_tokens,
-            extra_body=self._extra(sampling),
-        )
+        create = client.chat.completions.with_raw_response.create
+        answer = await create(model=self.model, **self._body(request, sampling))
         return answer.content
 
-    def _extra(self, sampling: Sampling) -> dict[str, Any]:
-        if not self._extensions:
-            return {}
-        # Off is -1 for every vLLM, SGLang and llama.cpp; many of them refuse 0. Leaving it out would not
-        # be off: vLLM then takes the model's own default.
-        return {"top_k": sampling.top_k or -1, "repetition_penalty": sampling.repetition_penalty}
+    def _body(self, request: Request, sampling: Sampling) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+            "seed": request.seed,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_new_tokens,
+        }
+        if self._guided and request.schema is not None:
+            schema = {"name": "answer", "schema": dict(request.schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if self._extensions:
+            # Off is -1 for every vLLM, SGLang and llama.cpp; many of them refuse 0. Leaving it out would
+            # not be off: vLLM then takes the model's own default.
+            extra = {"top_k": sampling.top_k or -1, "repetition_penalty": sampling.repetition_penalty}
+            body["extra_body"] = extra
+        return body
 
     def _refusal(self, error: APIStatusError) -> str:
         reason = f"answered {error.status_code}: {error.response.text}"

@@ -1,7 +1,7 @@
 """What an engine is asked: messages, a seed and how to sample."""
 
 import hashlib
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,17 +25,28 @@ class Sampling(Record):
 
 @dataclass(frozen=True)
 class Request:
-    """One text to write. `attempt` counts from 1; a retry is a new request with a seed of its own."""
+    """One text to write. `attempt` counts from 1; a retry is a new request with a seed of its own.
+
+    `schema` is a JSON schema that the text should follow: engines that can keep a model to it may.
+    """
 
     id: str
     messages: tuple[Message, ...]
     seed: int
     attempt: int = 1
+    schema: Mapping[str, Any] | None = None
 
     @classmethod
-    def make(cls, identity: str, messages: Sequence[Message], seed: int, attempt: int = 1) -> "Request":
+    def make(
+        cls,
+        identity: str,
+        messages: Sequence[Message],
+        seed: int,
+        attempt: int = 1,
+        schema: Mapping[str, Any] | None = None,
+    ) -> "Request":
         """Make a request whose seed follows from (seed of the run, id, attempt) and nothing else."""
-        return cls(identity, tuple(messages), derive_seed(seed, identity, attempt), attempt)
+        return cls(identity, tuple(messages), derive_seed(seed, identity, attempt), attempt, schema)
 
     def as_json(self) -> dict[str, Any]:
         """Return all that the text depends on, for fingerprints."""
@@ -44,6 +55,7 @@ class Request:
             "messages": [message.model_dump() for message in self.messages],
             "seed": self.seed,
             "attempt": self.attempt,
+            **({"schema": self.schema} if self.schema is not None else {}),
         }
 
 

@@ -1,6 +1,8 @@
 """The messages that ask a model for a response, and for a reflection with a refined response."""
 
-from stages.prompts.self_reflection import parse_self_reflection
+from typing import Any
+
+from stages.prompts.self_reflection import ReflectedResponse, parse_self_reflection
 from stages.prompts.templates import Prompts
 from stages.records.schema import Message
 
@@ -22,6 +24,11 @@ def read_response(prompt: str, answer: str) -> str | None:
         return answer
     found = parse_self_reflection(answer)
     return found.text if found else None
+
+
+def response_schema(prompt: str) -> dict[str, Any] | None:
+    """Return the JSON schema of what an answer to this prompt should be; None where it is no JSON."""
+    return ReflectedResponse.model_json_schema() if prompt in JSON_PROMPTS else None
 
 
 def refine_messages(prompts: Prompts, messages: list[Message], response: str) -> list[Message]:

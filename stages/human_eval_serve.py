@@ -3,13 +3,15 @@
 Opens the study's database, loads the models, and serves the raters' and the operator's pages until Ctrl-C.
 On the first start it makes the study's raters and prints their links, once. The operator's pages need
 HUMAN_EVAL_PASSWORD_HASH in the environment (`python -m stages.human_eval_password` makes it).
-`--rehearse` takes models that only pretend, to look at a study before there are any.
+`--rehearse` takes models that only pretend, to look at a study before there are any; overlap items,
+which need responses of real ones, are left out.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from stages.command import load_params, read_params, run
@@ -33,15 +35,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line, open the store, load the models, serve."""
     args = _arguments(argv)
     study = read_study(args.study, args.models or None)
-    if not args.rehearse:
+    if args.rehearse:  # there may be no responses that could be rated
+        study = study.model_copy(update={"overlap": None})
+    else:
         _check_models(study.models)
     hashed = os.environ.get(VARIABLE)
     operator = Operator(hashed) if hashed else None
     listener = bind(args.host, args.port)
     port = listener.getsockname()[1]
-    opened = store.open_store(args.database or _database(study, args.rehearse), study)
-    try:
-        models, digests = _pretenders(study, args.rehearse) if args.rehearse else _load(study, args.params)
+    with ExitStack() as stack:
+        opened = store.open_store(args.database or _database(study, args.rehearse), study)
+        stack.callback(opened.close)
+        if args.rehearse:
+            models, digests = _pretenders(study, args.rehearse)
+        else:
+            models, digests = _load(study, args.params, stack)
         with opened.writing() as db:
             store.note_models(db, digests)
         site = Site(
@@ -52,11 +60,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             url=args.url.rstrip("/") if args.url else None,
             pace=Pace(min(0.8, 10 / args.words_a_second), args.words_a_second),
         )
+        listener.listen(256)  # whoever opens a link now is answered in a moment
         shown = f"[{args.host}]" if ":" in args.host else args.host
         _announce(site, f"http://{shown}:{port}", args.host)
         serve(site, listener)
-    finally:
-        opened.close()
     print("stopped: the same command goes on where it was")
 
 
@@ -91,23 +98,24 @@ def _pretenders(study: Study, seconds: float) -> tuple[dict[str, Speak], dict[st
     return models, dict.fromkeys(study.models, DIGEST)
 
 
-def _load(study: Study, params: Path) -> tuple[dict[str, Speak], dict[str, str]]:
-    """Return the models of a study, ready to speak, and their digests."""
+def _load(study: Study, params: Path, stack: ExitStack) -> tuple[dict[str, Speak], dict[str, str]]:
+    """Return the models of a study, ready to speak, and their digests; they end with the stack."""
     models: dict[str, Speak] = {}
     digests: dict[str, str] = {}
     for name in study.models:
         print(f"loading {MODELS / name}", file=sys.stderr, flush=True)
-        models[name], digests[name] = load_model(MODELS / name, study.prompt, params)
+        models[name], digests[name] = stack.enter_context(speaking(MODELS / name, study.prompt, params))
     return models, digests
 
 
-def load_model(folder: Path, prompt: str, params: Path) -> tuple[Speak, str]:
-    """Return a policy that answers as in the pipeline, asked with the prompt of that name, and its digest.
+@contextmanager
+def speaking(folder: Path, prompt: str, params: Path) -> Iterator[tuple[Speak, str]]:
+    """Give a policy that answers as in the pipeline, asked with the prompt of that name, and its digest.
 
     Raises:
         InputError: the policy, the prompts or the parameters cannot be read.
     """
-    from stages.engines.load import load_engine
+    from stages.engines.load import open_engine
     from stages.engines.policy import read_policy
     from stages.engines.request import Request
     from stages.engines.window import drop_oldest
@@ -117,20 +125,21 @@ def load_model(folder: Path, prompt: str, params: Path) -> tuple[Speak, str]:
     sampling = read_params("respond", RespondParams, params).sampling
     prompts = load_prompts(load_params("prompts", params)["dir"])
     policy = read_policy(folder)
-    engine, template = load_engine(load_params("engine", params), folder)
     budget = policy.backbone.window - sampling.max_new_tokens
 
     def build(messages: Sequence[Message]) -> list[Message]:
         return response_messages(prompts, prompt, list(messages))
 
-    def speak(messages: Sequence[Message], seed: int) -> Iterator[str]:
-        left, _ = drop_oldest(list(messages), build, template, budget)
-        request = Request("answer", tuple(build(left or messages[-1:])), seed)
-        if hasattr(engine, "stream"):
-            return engine.stream(request, sampling)
-        return (batch[0].text for batch in engine.complete([request], sampling, ()))  # in one piece
+    with open_engine(load_params("engine", params), folder) as (engine, template):
 
-    return speak, policy.digest
+        def speak(messages: Sequence[Message], seed: int) -> Iterator[str]:
+            left, _ = drop_oldest(list(messages), build, template, budget)
+            request = Request("answer", tuple(build(left or messages[-1:])), seed)
+            if hasattr(engine, "stream"):
+                return engine.stream(request, sampling)
+            return (batch[0].text for batch in engine.complete([request], sampling, ()))  # in one piece
+
+        yield speak, policy.digest
 
 
 def _announce(site: Site, address: str, host: str) -> None:

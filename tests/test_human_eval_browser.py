@@ -1,11 +1,12 @@
 """Whole sessions in Chromium: by mouse, by keyboard, on a phone, light and dark, with axe on every page."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from stages.human_eval.site import Pace
-from stages.human_eval_serve import load_model
+from stages.human_eval_serve import speaking
 from tests.conftest import ROOT, TEXTS, random_backbone
 from tests.human_eval_browser import (
     DESKTOP,
@@ -128,11 +129,14 @@ def test_the_pipelines_own_models_answer_in_the_page(browser, tmp_path: Path, pa
     if not all((folder / "policy.json").exists() for folder in folders):
         folders = [random_backbone(tmp_path / name, TEXTS * 4, 400, 2048) for name in names]
     params = params_file({"respond.sampling.max_new_tokens": 32})
-    models = {
-        name: load_model(folder, "task", params)[0] for name, folder in zip(names, folders, strict=True)
-    }
     study = make_study(tmp_path, "pairwise")
-    with running(study, models, tmp_path / "r.sqlite") as site, tab(browser) as page:
+    with ExitStack() as stack:
+        models = {
+            name: stack.enter_context(speaking(folder, "task", params))[0]
+            for name, folder in zip(names, folders, strict=True)
+        }
+        site = stack.enter_context(running(study, models, tmp_path / "r.sqlite"))
+        page = stack.enter_context(tab(browser))
         agree(page, site)
         say(page, "I lost my job at the bakery and I feel ashamed in front of my sister.")
         page.get_by_role("heading", name="Which answer is better?").wait_for(timeout=60_000)
@@ -196,6 +200,7 @@ def test_a_phone_never_scrolls_sideways(browser, mode: str, request: pytest.Fixt
         wide = [page.url] if scrolls_sideways(page) else []
         agree(page, site)
         say(page, "Unbreakable" * 40)
+        page.locator(".turn.seeker", has_text="Unbreakable").wait_for()
         page.locator(".compare .choices button" if mode == "pairwise" else "#text").first.wait_for()
         if mode == "pairwise":
             wide += [page.url] if scrolls_sideways(page) else []
@@ -205,6 +210,7 @@ def test_a_phone_never_scrolls_sideways(browser, mode: str, request: pytest.Fixt
         wide += [page.url] if scrolls_sideways(page) else []
         if mode == "pointwise":
             say(page, "And more.")
+            page.locator(".turn.seeker", has_text="And more.").wait_for()
             page.get_by_role("link", name="Rate this conversation").click()
             wide += [page.url] if scrolls_sideways(page) else []
         for path in ("/help", "/mine", "/done", "/operator/login"):

@@ -119,7 +119,9 @@ def test_nothing_is_lost_or_doubled_when_the_server_is_killed_again_and_again(tm
 def small_study(folder: Path) -> Path:
     study = yaml.safe_load((ROOT / "studies/pointwise.yaml").read_text(encoding="utf-8"))
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(study | {"raters": 1, "models": ["m0", "m2"]}), encoding="utf-8")
+    path.write_text(
+        yaml.safe_dump(study | {"raters": 1, "models": ["m0", "m2"], "overlap": None}), encoding="utf-8"
+    )
     return path
 
 

@@ -136,7 +136,7 @@ def _study(args: argparse.Namespace, folder: Path) -> Path:
     value["models"] = args.models
     value["overlap"] = None  # there may be no responses yet
     value["attention_checks"] = 0  # their values stand in no table, so they could not be compared
-    value["sessions_per_rater"] = args.sessions if args.kills else 100
+    value["sessions_per_rater"] = args.sessions if args.kills else 99
     if args.turns:
         value["minimum_turns"] = args.turns
     path = folder / "study.yaml"

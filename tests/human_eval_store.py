@@ -87,6 +87,8 @@ class Rater:
         answer(self.store, task_id)
         if self.study.mode == "pairwise":
             self.act(dialogues.choose, task_id, turn.index, choice)
+            if choice == "tie" and self.study.after_tie == "rater":
+                self.act(dialogues.continue_with, task_id, turn.index, "b")
 
     def rate(self, task_id: str, value: int = 3) -> None:
         """Every question."""

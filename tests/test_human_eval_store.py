@@ -199,7 +199,12 @@ def test_a_choice_may_be_changed_until_the_next_message_and_both_stand_in_the_tr
     rater.act(dialogues.choose, task.id, 1, "b", nonce_=word)  # a replay, whatever it says
     assert rater.look(task.id).turns[0].choice == "a"
     trail = [(line["field"], line["old"], line["new"]) for line in _lines(pairwise, tmp_path, "changes")]
-    assert trail == [("choice#1", None, "tie"), ("choice#1", "tie", "a")]
+    assert trail == [
+        ("choice#1", None, "tie"),
+        ("continued#1", None, "b"),
+        ("choice#1", "tie", "a"),
+        ("continued#1", "b", None),
+    ]
 
 
 def test_the_seed_decides_ties_where_the_study_says_so(tmp_path: Path):

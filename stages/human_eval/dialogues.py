@@ -169,9 +169,11 @@ def _decide(
         setattr(turn, field, value)
         if field == "choice":
             turn.chosen_at = now()
-            turn.continued = None
-            if value == "tie" and study.after_tie == "seed":
-                turn.continued = "ab"[assignment.seeded(study.seed, "tie", task_id, index) % 2]
+            of_seed = "ab"[assignment.seeded(study.seed, "tie", task_id, index) % 2]
+            goes_on = of_seed if value == "tie" and study.after_tie == "seed" else None
+            if turn.continued != goes_on:
+                acts.audit(db, task, f"continued#{index}", turn.continued, goes_on)
+            turn.continued = goes_on
     acts.touch(study, task)
     acts.note(db, rater_id, nonce, act)
     return turns.view(study, whole)

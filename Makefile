@@ -13,7 +13,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 REPRO = python -m stages.repro $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-vllm setup-sglang plan m0 m1 m2 tables judge analyses report backbone skills study test lint clean
+.PHONY: help setup setup-gpu setup-vllm setup-sglang plan m0 m1 m2 tables judge analyses report human-eval backbone skills study test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,12 @@ analyses: setup  ## relevance, phrases, inference, further test sets of the mode
 report: setup  ## all that was measured on one page, metrics/report/index.html; REVS="m2 llama3-paper-m2"
 	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv --plots metrics/iterations
 	python -m stages.report --out metrics/report --revs $(REVS)
+
+# Ratings lie in ratings/ (or in DATABASE), which nothing here ever deletes. PRETEND=1: no models, to try a study.
+human-eval: setup  ## people rate models: MODELS="m0 m1 m2" STUDY= PORT= HOST= URL= DATABASE= PRETEND=1
+	@python -m stages.human_eval_serve --study $(or $(STUDY),studies/pointwise.yaml) \
+		$(if $(MODELS),--models $(MODELS)) $(if $(PORT),--port $(PORT)) $(if $(HOST),--host $(HOST)) \
+		$(if $(URL),--url $(URL)) $(if $(DATABASE),--database $(DATABASE)) $(if $(PRETEND),--rehearse)
 
 # DVC works in backbones/trained/ and .scratch/; the weights in backbones/tiny/ are replaced when all is done.
 backbone: setup  ## train the tiny backbone in backbones/tiny/ anew (long; killed and started again it goes on)

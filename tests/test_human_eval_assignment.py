@@ -119,17 +119,52 @@ def test_seeds_of_answers_depend_on_the_model_and_the_turn_alone():
 def test_raters_are_balanced_over_models_in_the_database_whoever_discards(tmp_path: Path):
     store = make_store(tmp_path, make_study(tmp_path, "pointwise", minimum_turns=1))
     models: Counter[str] = Counter()
-    for number in range(6):
+    for number in range(15):
         rater = Rater(store)
         task = rater.next()
-        if number in (1, 4):
+        if number % 3 == 1:
             rater.act(tasks.discard, task.id)
             task = rater.next()
             assert task.id == f"{rater.name}-01.2"
         rater.act(dialogues.post_message, task.id, "Hello.")
         models.update(answer(store, task.id))
     store.close()
-    assert models == {"m0": 2, "m1": 2, "m2": 2}
+    assert models == {"m0": 5, "m1": 5, "m2": 5}
+
+
+def test_a_rater_meets_every_model_before_one_comes_again_whatever_others_had():
+    conditions = [("m0",), ("m1",), ("m2",)]
+    total = Counter({("m0",): 9, ("m1",): 5, ("m2",): 1})
+    own = Counter({("m2",): 1, ("m1",): 1})
+    assert assignment.least_used(conditions, own, {}, total, 1, "r001-03") == ("m0",)
+    assert assignment.least_used(conditions, {}, {}, total, 1, "r001-01") == ("m2",)
+    placed = Counter({("m0",): 1})
+    assert assignment.least_used(conditions[:2], {}, placed, {}, 1, "r002-01") == ("m1",)
+
+
+def test_an_item_that_others_have_begun_comes_before_a_new_one():
+    order = assignment.item_order(["c0", "c1", "c2"], [("m0",), ("m1",)])
+    taken = {order[2]: 1, order[3]: 2, order[4]: 3}
+    assert assignment.next_item(order, taken, [], 3) == order[3]
+    assert assignment.next_item(order, taken, [order[3]], 3) == order[2]
+    assert assignment.next_item(order, taken, order[2:4], 3) == order[0]
+
+
+def test_sides_in_the_database_are_those_of_the_seed(tmp_path: Path):
+    study = make_study(tmp_path, "pairwise", minimum_turns=8)
+    store = make_store(tmp_path, study)
+    rater = Rater(store)
+    task = rater.next()
+    pairs = []
+    for number in range(1, 9):
+        rater.act(dialogues.post_message, task.id, "Hello.")
+        pairs.append(answer(store, task.id))
+        rater.act(dialogues.choose, task.id, number, "a")
+    store.close()
+    assert Counter(pair[0] for pair in pairs) == Counter(pair[1] for pair in pairs)
+    assert [pair != sorted(pair) for pair in pairs] == [
+        assignment.swapped(study, task.id, number) for number in range(1, 9)
+    ]
 
 
 def test_pairs_of_models_meet_equally_often(tmp_path: Path):

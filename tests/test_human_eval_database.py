@@ -116,7 +116,7 @@ def test_a_killed_writer_loses_nothing_it_has_acknowledged_and_doubles_nothing(t
     store.close()
 
 
-def test_two_processes_that_start_together_make_one_database(tmp_path: Path):
+def test_stores_that_are_opened_together_make_one_database(tmp_path: Path):
     study = make_study(tmp_path, "pointwise", overlap=3)
     url = fresh_database(tmp_path / "ratings.sqlite")
     with ThreadPoolExecutor(3) as pool:

@@ -28,6 +28,7 @@ from stages.human_eval.study import Study
 from stages.records.errors import InputError
 
 WAIT_S = 20.0  # for other writers
+_MIGRATING = threading.Lock()  # alembic keeps the migration it runs in a module, threads must take turns
 _MIGRATION_LOCK = 2505_16610  # of PostgreSQL, while one process brings the schema up to date
 _TEXT_TABLES = "turns, answers, ratings, changes, acts, tasks, raters"
 _POOL = {"pool_size": 8, "max_overflow": 32, "pool_timeout": WAIT_S}
@@ -84,7 +85,7 @@ class Store:
         """Bring the schema up to date; processes that start together do it one after another."""
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._write.begin() as connection:
+        with _MIGRATING, self._write.begin() as connection:
             if not self._sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             config.attributes["connection"] = connection

@@ -1,0 +1,172 @@
+"""Measure the engine side by side with what one would do without it: `python -m stages.bench`.
+
+How, and what is fair about it: docs/speed.md.
+"""
+
+import argparse
+import os
+import platform
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from stages.benching.results import merge, table
+from stages.benching.rounds import Contestant, compare
+from stages.command import run
+from stages.engines.request import Request, Sampling
+from stages.records.errors import InputError
+from stages.records.schema import Message
+
+PARTS = ("tiny", "pipeline")
+SIZES = (4, 8, 16, 32, 64)
+WORDS = (
+    "work sleep sister exam money friend alone move angry quiet letter doctor night home talk hope".split()
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure the parts asked for, each written when it is done, and print the table."""
+    arguments = _arguments(argv)
+    failed = []
+    whole: dict[str, Any] = {}
+    for part in [arguments.only] if arguments.only else PARTS:
+        print(f"bench: {part} ...", file=sys.stderr, flush=True)
+        result = _tiny(arguments) if part == "tiny" else _pipeline(arguments)
+        whole = merge(arguments.out, part, result, _machine())
+        failed += [f"{part}: {name}" for name, row in result.items() if "failed" in row]
+    print(table(whole))
+    if failed:
+        raise InputError(f"failed: {', '.join(failed)}", file=arguments.out)
+
+
+def requests_of(count: int, seed: int = 42) -> list[Request]:
+    """Return conversations of 1 to 9 turns in no order of length, the same for the same seed."""
+    draw = random.Random(seed)
+    made = []
+    for number in range(count):
+        turns = 2 * draw.randrange(5) + 1
+        messages = [
+            Message(role="assistant" if turn % 2 else "user", content=" ".join(draw.choices(WORDS, k=12)))
+            for turn in range(turns)
+        ]
+        made.append(Request.make(f"r{number}", messages, seed))
+    return made
+
+
+def contestants(loaded: Any, requests: list[Request], sampling: Sampling, budget: int, size: int) -> dict:
+    """Return our engine, one-by-one generate and batches of `size` in file order, all sampling alike."""
+    from stages.engines.transformers_engine import TransformersEngine
+
+    def ours() -> Mapping[str, int]:
+        engine = TransformersEngine(loaded, budget)
+        tokenizer = engine.template.tokenizer
+        return {
+            response.id: len(tokenizer.encode(response.text, add_special_tokens=False))
+            for batch in engine.complete(requests, sampling, ())
+            for response in batch
+        }
+
+    def batches(size: int) -> Contestant:
+        return lambda: {
+            key: count
+            for start in range(0, len(requests), size)
+            for key, count in _generate(loaded, requests[start : start + size], sampling).items()
+        }
+
+    return {"ours": ours, "one by one": batches(1), "fixed batch": batches(size)}
+
+
+def _generate(loaded: Any, batch: list[Request], sampling: Sampling) -> dict[str, int]:
+    import torch
+
+    from stages.engines.sampler import SeededSampler
+    from stages.engines.template import ChatTemplate
+
+    template = ChatTemplate(loaded.tokenizer, loaded.template)
+    tokenizer = loaded.tokenizer
+    rows = [template.encode(request.messages) for request in batch]
+    longest = max(map(len, rows))
+    pad = tokenizer.pad_token_id
+    ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=loaded.model.device)
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=ids.device)
+    seeds = [request.seed for request in batch]
+    sampler = SeededSampler(sampling, seeds, ids, mask, loaded.model.config.vocab_size)
+    with torch.inference_mode():
+        output = loaded.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=False,
+            max_new_tokens=sampling.max_new_tokens,
+            eos_token_id=template.stop_ids,
+            pad_token_id=pad,
+            logits_processor=[sampler],
+        )
+    counts = {}
+    for request, row in zip(batch, output[:, longest:].tolist(), strict=True):
+        stop = next((at for at, token in enumerate(row) if token in template.stop_ids), len(row))
+        text = template.decode(row[:stop])
+        counts[request.id] = len(tokenizer.encode(text, add_special_tokens=False))
+    return counts
+
+
+def _tiny(arguments: argparse.Namespace) -> dict[str, Any]:
+    from stages.engines.policy import load_policy
+
+    loaded = load_policy(arguments.policy)
+    requests = requests_of(arguments.requests)
+    sampling = Sampling(
+        temperature=0.9, top_p=0.8, top_k=50, repetition_penalty=1.2, max_new_tokens=arguments.new_tokens
+    )
+    seconds = {}
+    for size in SIZES:  # the search for the best size costs that contestant nothing
+        begin = time.perf_counter()
+        contestants(loaded, requests, sampling, arguments.batch_tokens, size)["fixed batch"]()
+        seconds[size] = time.perf_counter() - begin
+    best = min(seconds, key=lambda size: seconds[size])
+    results = compare(contestants(loaded, requests, sampling, arguments.batch_tokens, best), arguments.rounds)
+    results["fixed batch"]["size"] = best
+    return results
+
+
+def _pipeline(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Time `dvc repro` where all is up to date; a pipeline that is not is not measured."""
+    if subprocess.run(["dvc", "status", "-q"], capture_output=True).returncode:
+        return {"no-change repro": {"reason": "the pipeline in this folder is not finished: make m2 first"}}
+    seconds = []
+    for _ in range(arguments.rounds):
+        begin = time.perf_counter()
+        subprocess.run(["dvc", "repro"], check=True, capture_output=True)
+        seconds.append(round(time.perf_counter() - begin, 4))
+    return {"no-change repro": {"seconds": seconds, "median_s": median(seconds)}}
+
+
+def _machine() -> dict[str, Any]:
+    import torch
+
+    return {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("metrics/bench.json"))
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--policy", type=Path, default=Path("models/backbone"))
+    parser.add_argument("--requests", type=int, default=64)
+    parser.add_argument("--new-tokens", type=int, default=48)
+    parser.add_argument("--batch-tokens", type=int, default=16384)
+    parser.add_argument("--rounds", type=int, default=5)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run(main)

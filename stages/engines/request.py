@@ -73,6 +73,37 @@ class Engine(Protocol):
         ...
 
 
+class LocalEngine(Engine, Protocol):
+    """An engine that runs the model itself, so that its work can be cut up and spread over processes.
+
+    The plan follows from the whole list of requests and the engine's settings; what is written of a batch
+    follows from the batch, the model and the settings. So it is the same, on a CPU to the byte, whoever
+    answers which batch, and whatever was answered before. A batch is what a kill can lose.
+    """
+
+    def batches(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Request]]:
+        """Return the plan: every request in exactly one batch, those with the longest prompts first.
+
+        Raises:
+            InputError: a prompt leaves no room in the window for `max_new_tokens`.
+        """
+        ...
+
+    def answer(self, batch: Sequence[Request], sampling: Sampling) -> list[Response]:
+        """Write one batch of the plan; one response a request, in their order."""
+        ...
+
+    def stream(self, request: Request, sampling: Sampling) -> Generator[str, None, None]:
+        """Yield the text of one request in pieces, as they are made; no piece ends within a character.
+
+        Put together they are the text that `answer([request])` gives. Closing the generator ends the work.
+
+        Raises:
+            InputError: as for `batches`, when the first piece is asked for.
+        """
+        ...
+
+
 class Meter(Protocol):
     """What an engine that asks a server tells of every call, so that calls can be counted and stopped."""
 

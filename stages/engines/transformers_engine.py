@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Any
 
 from stages.engines.policy import LoadedPolicy
@@ -34,40 +34,57 @@ class TransformersEngine:
         dtype = str(self._model.dtype).removeprefix("torch.")
         return {"kind": "transformers", "dtype": dtype, "batch_tokens": self._batch_tokens}
 
-    def complete(
-        self, requests: Sequence[Request], sampling: Sampling, done: Collection[str]
-    ) -> Generator[list[Response], None, None]:
-        """Yield batches, longest prompts first: if memory does not suffice, it shows at once.
+    def batches(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Request]]:
+        """Return the plan, longest prompts first: if memory does not suffice, it shows at once.
 
         Raises:
             InputError: a prompt leaves no room in the window for `max_new_tokens`.
         """
-        prompts = {request.id: self.template.encode(request.messages) for request in requests}
-        for request in requests:
-            length = len(prompts[request.id])
-            if length + sampling.max_new_tokens > self._window:
-                message = (
-                    f"{length} prompt tokens and {sampling.max_new_tokens} new ones exceed {self._window}"
-                )
-                raise InputError(message, record=request.id, field="messages")
-        for batch in self._batches(requests, prompts, sampling.max_new_tokens):
+        lengths = {request.id: len(self._prompt(request, sampling)) for request in requests}
+        plan: list[list[Request]] = []
+        for request in sorted(requests, key=lambda request: (-lengths[request.id], request.id)):
+            longest = lengths[plan[-1][0].id] + sampling.max_new_tokens if plan else 0
+            if not plan or (len(plan[-1]) + 1) * longest > self._batch_tokens:
+                plan.append([])
+            plan[-1].append(request)
+        return plan
+
+    def answer(self, batch: Sequence[Request], sampling: Sampling) -> list[Response]:
+        """Write one batch; one response a request, in their order."""
+        return self._generate(batch, [self._prompt(request, sampling) for request in batch], sampling)
+
+    def complete(
+        self, requests: Sequence[Request], sampling: Sampling, done: Collection[str]
+    ) -> Generator[list[Response], None, None]:
+        """Yield the answers of every batch of the plan that is not wholly in `done` (ids).
+
+        Raises:
+            InputError: as for `batches`.
+        """
+        for batch in self.batches(requests, sampling):
             if not all(request.id in done for request in batch):
-                yield self._generate(batch, [prompts[request.id] for request in batch], sampling)
+                yield self.answer(batch, sampling)
 
-    def _batches(
-        self, requests: Sequence[Request], prompts: dict[str, list[int]], new_tokens: int
-    ) -> Iterator[list[Request]]:
-        batch: list[Request] = []
-        for request in sorted(requests, key=lambda request: (-len(prompts[request.id]), request.id)):
-            longest = len(prompts[(batch or [request])[0].id]) + new_tokens
-            if batch and (len(batch) + 1) * longest > self._batch_tokens:
-                yield batch
-                batch = []
-            batch.append(request)
-        if batch:
-            yield batch
+    def stream(self, request: Request, sampling: Sampling) -> Generator[str, None, None]:
+        """Yield the text of one request in pieces, as they are made; closing the generator ends the work.
 
-    def _generate(self, batch: list[Request], prompts: list[list[int]], sampling: Sampling) -> list[Response]:
+        Raises:
+            InputError: as for `batches`, when the first piece is asked for.
+        """
+        yield self.answer([request], sampling)[0].text
+
+    def _prompt(self, request: Request, sampling: Sampling) -> list[int]:
+        prompt = self.template.encode(request.messages)
+        if len(prompt) + sampling.max_new_tokens > self._window:
+            message = (
+                f"{len(prompt)} prompt tokens and {sampling.max_new_tokens} new ones exceed {self._window}"
+            )
+            raise InputError(message, record=request.id, field="messages")
+        return prompt
+
+    def _generate(
+        self, batch: Sequence[Request], prompts: list[list[int]], sampling: Sampling
+    ) -> list[Response]:
         import torch
         from transformers import GenerationConfig
 

@@ -4,39 +4,47 @@ How, and what is fair about it: docs/speed.md.
 """
 
 import argparse
+import json
 import os
 import platform
 import random
+import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from stages.benching.models import make_model
 from stages.benching.results import merge, table
 from stages.benching.rounds import Contestant, compare
 from stages.command import run
+from stages.engines.policy import Backbone, LoadedPolicy, load_policy, write_backbone
 from stages.engines.request import Request, Sampling
 from stages.records.errors import InputError
 from stages.records.schema import Message
 
-PARTS = ("tiny", "pipeline")
+PARTS = ("tiny", "small", "growth", "pipeline")
 SIZES = (4, 8, 16, 32, 64)
-WORDS = (
-    "work sleep sister exam money friend alone move angry quiet letter doctor night home talk hope".split()
-)
+WORDS = ("work", "sleep", "sister", "exam", "money", "friend", "alone", "move", "angry", "quiet", "home")
+COUNTS = (1_000, 10_000, 100_000)
+TINY = Path("backbones/tiny")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure the parts asked for, each written when it is done, and print the table."""
     arguments = _arguments(argv)
+    if arguments.grow:
+        print(json.dumps(_grow(arguments.grow)))
+        return
     failed = []
     whole: dict[str, Any] = {}
     for part in [arguments.only] if arguments.only else PARTS:
         print(f"bench: {part} ...", file=sys.stderr, flush=True)
-        result = _tiny(arguments) if part == "tiny" else _pipeline(arguments)
+        result = _measure(part, arguments)
         whole = merge(arguments.out, part, result, _machine())
         failed += [f"{part}: {name}" for name, row in result.items() if "failed" in row]
     print(table(whole))
@@ -114,13 +122,55 @@ def _generate(loaded: Any, batch: list[Request], sampling: Sampling) -> dict[str
     return counts
 
 
-def _tiny(arguments: argparse.Namespace) -> dict[str, Any]:
-    from stages.engines.policy import load_policy
+def _measure(part: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    if part == "growth":
+        return _growth()
+    if part == "pipeline":
+        return _pipeline(arguments)
+    tiny = part == "tiny"
+    count, new_tokens = (arguments.requests, 48) if tiny else (arguments.requests // 2, 16)
+    return _compare(_load(part), requests_of(count), new_tokens, arguments)
 
-    loaded = load_policy(arguments.policy)
-    requests = requests_of(arguments.requests)
+
+def _load(name: str) -> LoadedPolicy:
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / name
+        make_model(name, TINY, folder)
+        write_backbone(folder, Backbone(weights=".", template="llama3", dtype="float32", window=1120))
+        return load_policy(folder)
+
+
+def _growth() -> dict[str, Any]:
+    """Run each count in a process of its own, so that the peak of memory is its own."""
+    results: dict[str, Any] = {}
+    for count in COUNTS:
+        command = [sys.executable, "-m", "stages.bench", "--grow", str(count)]
+        ran = subprocess.run(command, capture_output=True, text=True)
+        failed = {"failed": (ran.stderr.strip().splitlines() or ["no message"])[-1]}
+        results[f"{count} contexts"] = failed if ran.returncode else json.loads(ran.stdout)
+        print(f"bench: growth {count} {results[f'{count} contexts']}", file=sys.stderr, flush=True)
+    return results
+
+
+def _grow(count: int) -> dict[str, Any]:
+    from stages.engines.transformers_engine import TransformersEngine
+
+    engine = TransformersEngine(_load("speck"), 16384)
+    message = [Message(role="user", content="hi")]
+    requests = [Request.make(f"r{number}", message, 42) for number in range(count)]
+    sampling = Sampling(temperature=0.9, top_p=0.8, top_k=50, repetition_penalty=1.2, max_new_tokens=1)
+    begin = time.perf_counter()
+    answered = sum(len(batch) for batch in engine.complete(requests, sampling, ()))
+    seconds = time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
+    return {"median_s": round(seconds, 3), "answered": answered, "peak_mib": peak // 1024}
+
+
+def _compare(
+    loaded: LoadedPolicy, requests: list[Request], new_tokens: int, arguments: argparse.Namespace
+) -> dict[str, Any]:
     sampling = Sampling(
-        temperature=0.9, top_p=0.8, top_k=50, repetition_penalty=1.2, max_new_tokens=arguments.new_tokens
+        temperature=0.9, top_p=0.8, top_k=50, repetition_penalty=1.2, max_new_tokens=new_tokens
     )
     seconds = {}
     for size in SIZES:  # the search for the best size costs that contestant nothing
@@ -160,9 +210,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("metrics/bench.json"))
     parser.add_argument("--only", choices=PARTS)
-    parser.add_argument("--policy", type=Path, default=Path("models/backbone"))
     parser.add_argument("--requests", type=int, default=64)
-    parser.add_argument("--new-tokens", type=int, default=48)
+    parser.add_argument("--grow", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--batch-tokens", type=int, default=16384)
     parser.add_argument("--rounds", type=int, default=5)
     return parser.parse_args(argv)

@@ -173,7 +173,8 @@ def _compare(
         temperature=0.9, top_p=0.8, top_k=50, repetition_penalty=1.2, max_new_tokens=new_tokens
     )
     seconds = {}
-    for size in SIZES:  # the search for the best size costs that contestant nothing
+    sizes = [size for size in SIZES if size <= len(requests)] or [len(requests)]
+    for size in sizes:  # the search for the best size costs that contestant nothing
         begin = time.perf_counter()
         contestants(loaded, requests, sampling, arguments.batch_tokens, size)["fixed batch"]()
         seconds[size] = time.perf_counter() - begin
@@ -198,8 +199,11 @@ def _pipeline(arguments: argparse.Namespace) -> dict[str, Any]:
 def _machine() -> dict[str, Any]:
     import torch
 
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    named = [line for line in lines if line.startswith("model name")]
     return {
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": named[0].split(":")[1].strip() if named else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

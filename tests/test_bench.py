@@ -38,6 +38,6 @@ def test_parts_are_merged_and_goals_say_by_how_much_they_are_missed(tmp_path: Pa
     times = {"ours": 1.0, "one by one": 9.0, "fixed batch": 1.5}
     whole = merge(out, "tiny", {name: {"median_s": value} for name, value in times.items()}, {})
     assert list(whole["parts"]) == ["pipeline", "tiny"]
-    assert [entry.get("missed_by") for entry in whole["goals"]] == [None, 0.5, None, None, 1.5]
-    assert [entry["value"] for entry in judge({})] == ["not measured"] * 5
+    assert [entry.get("missed_by") for entry in whole["goals"]] == [None, 0.5, None, None, 1.5, None, None]
+    assert [entry["value"] for entry in judge({})] == ["not measured"] * 7
     assert "| at most 2 no-change dvc repro, s | 3.5 | 1.5 |" in table(whole)

@@ -22,12 +22,15 @@ class Goal(NamedTuple):
 
 
 OURS = ("tiny", "ours", "median_s")
+MANY, SOME = ("growth", "100000 contexts"), ("growth", "10000 contexts")
 GOALS = (
     Goal("times one-by-one generate", "at least", 8, ("tiny", "one by one", "median_s"), OURS),
     Goal("times the best fixed batch, file order", "at least", 2, ("tiny", "fixed batch", "median_s"), OURS),
     Goal("times do_predict", "at least", 2, ("tiny", "do_predict", "median_s"), OURS),
     Goal("overhead over bare forward passes, %", "at most", 10, ("overhead", "percent")),
     Goal("no-change dvc repro, s", "at most", 2, ("pipeline", "no-change repro", "median_s")),
+    Goal("times the seconds, 10 times the contexts", "at most", 11, (*MANY, "median_s"), (*SOME, "median_s")),
+    Goal("times the memory, 10 times the contexts", "at most", 1.1, (*MANY, "peak_mib"), (*SOME, "peak_mib")),
 )
 
 
@@ -75,12 +78,14 @@ def judge(parts: dict[str, Any]) -> list[dict[str, Any]]:
 
 def table(whole: dict[str, Any]) -> str:
     """Return what was measured, and the goals, as Markdown."""
-    lines = ["| part | what | median, s | tokens |", "|---|---|---:|---:|"]
+    lines = ["| part | what | median, s | tokens | MiB |", "|---|---|---:|---:|---:|"]
     for part, result in whole["parts"].items():
         rows = {name: row for name, row in result.items() if name != "machine" and isinstance(row, dict)}
         for name, row in (rows or {part: result}).items():
             value = row.get("median_s", f"failed: {row['failed']}" if "failed" in row else NOT_MEASURED)
-            lines.append(f"| {part} | {name} | {value} | {row.get('tokens', '')} |")
+            lines.append(
+                f"| {part} | {name} | {value} | {row.get('tokens', '')} | {row.get('peak_mib', '')} |"
+            )
     lines += ["", "| goal | measured | missed by |", "|---|---:|---:|"]
     for entry in whole["goals"]:
         lines.append(f"| {entry['goal']} | {entry['value']} | {entry.get('missed_by') or ''} |")

@@ -13,7 +13,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 REPRO = python -m stages.repro $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-vllm setup-sglang plan m0 m1 m2 tables judge analyses report human-eval backbone skills study test lint clean
+.PHONY: help setup setup-gpu setup-vllm setup-sglang plan m0 m1 m2 tables judge analyses report human-eval backbone skills study bench test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,6 +79,9 @@ skills: setup  ## examine the tiny backbone in what its card says it can do
 study: setup  ## the method over five seeds with its controls, tested (an hour or more; goes on where it was)
 	dvc repro prepare backbone
 	python -m stages.study --out metrics/study
+
+bench: setup  ## measure the engine beside others, metrics/bench.json; ONLY= tiny, small, growth or pipeline
+	python -m stages.bench --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
 
 test: setup lint  ## ruff, unit tests and one run of the whole pipeline in a temporary clone
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

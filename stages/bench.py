@@ -1,6 +1,7 @@
 """Measure the engine side by side with what one would do without it: `python -m stages.bench`.
 
-How, and what is fair about it: docs/speed.md.
+Every part is written to metrics/bench.json when it is done, beside the parts there already; a bench that was
+interrupted goes on with `--only` for what is missing. How, and what is fair about it: docs/speed.md.
 """
 
 import argparse
@@ -8,192 +9,233 @@ import json
 import os
 import platform
 import random
-import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
+from stages.benching import commands
 from stages.benching.models import make_model
-from stages.benching.results import merge, table
+from stages.benching.results import merge, missing, table
 from stages.benching.rounds import Contestant, compare
 from stages.command import run
+from stages.dialogue.contexts import CHAT_ROLES
 from stages.engines.policy import Backbone, LoadedPolicy, load_policy, write_backbone
 from stages.engines.request import Request, Sampling
+from stages.prompts.requests import refine_messages, response_messages
+from stages.prompts.templates import load_prompts
 from stages.records.errors import InputError
 from stages.records.schema import Message
+from stages.world import lessons
 
-PARTS = ("tiny", "small", "growth", "pipeline")
-SIZES = (4, 8, 16, 32, 64)
-WORDS = ("work", "sleep", "sister", "exam", "money", "friend", "alone", "move", "angry", "quiet", "home")
+TINY, PROMPTS = Path("backbones/tiny"), "backbones/prompts"
+BATCH_TOKENS = 32768  # conf/engine/transformers.yaml
+SIZES = (1, 4, 8, 16, 32)
 COUNTS = (1_000, 10_000, 100_000)
-TINY = Path("backbones/tiny")
+SCORED = (2_600, 26_000)
+GREEDY = {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
+PAPER = {"temperature": 0.9, "top_p": 0.8, "top_k": 50, "repetition_penalty": 1.0}
+
+
+class Work(NamedTuple):
+    """How much is written: requests, most new tokens of each, and whether JSON is asked for."""
+
+    count: int
+    new_tokens: int
+    reflect: bool
+
+
+WORK = {
+    "respond": Work(64, 96, False),
+    "reflect": Work(32, 256, True),
+    "small": Work(16, 24, False),
+    "programs": Work(48, 96, False),
+    "overhead": Work(64, 96, False),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure the parts asked for, each written when it is done, and print the table."""
     arguments = _arguments(argv)
     if arguments.grow:
-        print(json.dumps(_grow(arguments.grow)))
+        from stages.benching.growth import grow
+
+        with _model("speck") as loaded, tempfile.TemporaryDirectory() as scratch:
+            print(json.dumps(grow(loaded, arguments.grow, Path(scratch))))
         return
     failed = []
-    whole: dict[str, Any] = {}
-    for part in [arguments.only] if arguments.only else PARTS:
+    for part in arguments.only or PARTS:
         print(f"bench: {part} ...", file=sys.stderr, flush=True)
-        result = _measure(part, arguments)
+        with tempfile.TemporaryDirectory() as scratch:
+            result = PARTS[part](arguments, Path(scratch))
         whole = merge(arguments.out, part, result, _machine())
-        failed += [f"{part}: {name}" for name, row in result.items() if "failed" in row]
+        failed += [f"{part}, {name}: {row['failed']}" for name, row in result.items() if "failed" in row]
     print(table(whole))
+    if left := missing(whole, PARTS):
+        print(f"not in {arguments.out} yet: {', '.join(left)}", file=sys.stderr)
     if failed:
-        raise InputError(f"failed: {', '.join(failed)}", file=arguments.out)
+        raise InputError("; ".join(failed), file=arguments.out)
 
 
-def requests_of(count: int, seed: int = 42) -> list[Request]:
-    """Return conversations of 1 to 9 turns in no order of length, the same for the same seed."""
-    draw = random.Random(seed)
+def requests_of(work: Work, seed: int = 42) -> list[Request]:
+    """Return what the pipeline would ask of dialogues of the mini world, in no order of length.
+
+    Responses: a task prompt and a history of 1 to 9 turns. Reflections: the instructions, a history and the
+    response to refine.
+    """
+    prompts = load_prompts(PROMPTS)
     made = []
-    for number in range(count):
-        turns = 2 * draw.randrange(5) + 1
-        messages = [
-            Message(role="assistant" if turn % 2 else "user", content=" ".join(draw.choices(WORDS, k=12)))
-            for turn in range(turns)
-        ]
-        made.append(Request.make(f"r{number}", messages, seed))
+    for number in range(work.count):
+        draw = random.Random(f"{seed}/{number}")
+        said = lessons.session(lessons.MIXED, draw, held_out=True).utterances
+        turn = draw.randrange(1, len(said) // 2)
+        history = [Message(role=CHAT_ROLES[u.role], content=u.text) for u in said[: 2 * turn - 1]]
+        if work.reflect:
+            asked = refine_messages(prompts, history, said[2 * turn - 1].text)
+        else:
+            asked = response_messages(prompts, "task", history)
+        made.append(Request.make(f"r{number}", asked, seed))
     return made
 
 
-def contestants(loaded: Any, requests: list[Request], sampling: Sampling, budget: int, size: int) -> dict:
-    """Return our engine, one-by-one generate and batches of `size` in file order, all sampling alike."""
-    from stages.engines.transformers_engine import TransformersEngine
+def side_by_side(model: str) -> Callable[[argparse.Namespace, Path], dict[str, Any]]:
+    """Return the part that compares the engine with `model.generate`; the best fixed size is looked for."""
 
-    def ours() -> Mapping[str, int]:
-        engine = TransformersEngine(loaded, budget)
-        tokenizer = engine.template.tokenizer
-        return {
-            response.id: len(tokenizer.encode(response.text, add_special_tokens=False))
-            for batch in engine.complete(requests, sampling, ())
-            for response in batch
+    def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+        from stages.benching.contestants import in_batches, ours
+
+        name = "respond" if model == "tiny" else model
+        work = _cut(WORK["reflect" if model == "reflect" else name], arguments)
+        requests = requests_of(work)
+        sampling = Sampling(**PAPER, max_new_tokens=work.new_tokens)
+        with _model("small" if model == "small" else "tiny") as loaded:
+            sizes = {str(n): in_batches(loaded, requests, sampling, n) for n in SIZES if n <= len(requests)}
+            found = compare(sizes, 1)
+            best = min(sizes, key=lambda size: found[size].get("median_s", float("inf")))
+            contestants: dict[str, Contestant] = {
+                "ours": ours(loaded, requests, sampling, BATCH_TOKENS),
+                "one by one": sizes["1"],
+                "fixed batch": sizes[best],
+            }
+            results = compare(contestants, arguments.rounds)
+        results["fixed batch"] |= {
+            "size": int(best),
+            "searched": {n: found[n].get("median_s") for n in sizes},
         }
+        return results
 
-    def batches(size: int) -> Contestant:
-        return lambda: {
-            key: count
-            for start in range(0, len(requests), size)
-            for key, count in _generate(loaded, requests[start : start + size], sampling).items()
+    return measure
+
+
+def programs(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """Compare with LLaMA-Factory's do_predict and api, and with distilabel, all greedy."""
+    from stages.benching import contestants, programs
+    from stages.engines.child_server import ChildServer
+    from stages.engines.openai_engine import OpenAIEngine
+
+    work = _cut(WORK["programs"], arguments)
+    requests, sampling = requests_of(work), Sampling(**GREEDY, max_new_tokens=work.new_tokens)
+    with _model("tiny") as loaded:
+        names = {"served": "tiny", "model": loaded.policy.weights}
+        command = "{python} -m llamafactory.cli api --model_name_or_path {model} --template llama3"
+        environment = {"API_HOST": "127.0.0.1", "API_PORT": "{port}", "API_MODEL_NAME": "{served}"}
+        environment |= {"MAX_CONCURRENT": "8", "CUDA_VISIBLE_DEVICES": ""}
+        server = ChildServer(command, environment, names, scratch / "api.log", 300)
+        python = Path(".venv-bench/bin/python")
+        made = {
+            "ours": contestants.ours(loaded, requests, sampling, BATCH_TOKENS),
+            "do_predict": programs.do_predict(loaded, requests, sampling, 8, scratch, python),
+            "distilabel": programs.distilabel(loaded, requests, sampling, 8, scratch, python),
         }
-
-    return {"ours": ours, "one by one": batches(1), "fixed batch": batches(size)}
-
-
-def _generate(loaded: Any, batch: list[Request], sampling: Sampling) -> dict[str, int]:
-    import torch
-
-    from stages.engines.sampler import SeededSampler
-    from stages.engines.template import ChatTemplate
-
-    template = ChatTemplate(loaded.tokenizer, loaded.template)
-    tokenizer = loaded.tokenizer
-    rows = [template.encode(request.messages) for request in batch]
-    longest = max(map(len, rows))
-    pad = tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=loaded.model.device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=ids.device)
-    seeds = [request.seed for request in batch]
-    sampler = SeededSampler(sampling, seeds, ids, mask, loaded.model.config.vocab_size)
-    with torch.inference_mode():
-        output = loaded.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            do_sample=False,
-            max_new_tokens=sampling.max_new_tokens,
-            eos_token_id=template.stop_ids,
-            pad_token_id=pad,
-            logits_processor=[sampler],
-        )
-    counts = {}
-    for request, row in zip(batch, output[:, longest:].tolist(), strict=True):
-        stop = next((at for at, token in enumerate(row) if token in template.stop_ids), len(row))
-        text = template.decode(row[:stop])
-        counts[request.id] = len(tokenizer.encode(text, add_special_tokens=False))
-    return counts
+        try:
+            engine = OpenAIEngine(server.start(), "tiny", concurrency=8, timeout_s=300, extensions=False)
+            made["llamafactory api"] = programs.api(loaded, requests, sampling, engine)
+            if not python.exists():
+                del made["distilabel"], made["do_predict"]
+            results = compare(made, arguments.rounds, same_lengths=False)
+        finally:
+            server.stop()
+    if not python.exists():
+        left = {"reason": "its environment is not there: make setup-bench"}
+        results |= {"distilabel": left, "do_predict": left}
+    return results
 
 
-def _measure(part: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    if part == "growth":
-        return _growth()
-    if part == "pipeline":
-        return _pipeline(arguments)
-    tiny = part == "tiny"
-    count, new_tokens = (arguments.requests, 48) if tiny else (arguments.requests // 2, 16)
-    return _compare(_load(part), requests_of(count), new_tokens, arguments)
+def overhead(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """Measure how much of the engine's time is not in the model's forward passes, on both models."""
+    from stages.benching import contestants
+
+    results = {}
+    for model, work in (("tiny", WORK["overhead"]), ("small", WORK["small"])):
+        work = _cut(work, arguments)
+        requests, sampling = requests_of(work), Sampling(**PAPER, max_new_tokens=work.new_tokens)
+        with _model(model) as loaded:
+            rounds = [
+                contestants.overhead(loaded, requests, sampling, BATCH_TOKENS, scratch / f"{model}{n}")
+                for n in range(arguments.rounds + 1)
+            ][1:]
+        results[model] = {
+            "median_s": round(median(r["whole_s"] for r in rounds), 4),
+            "forward_s": round(median(r["forward_s"] for r in rounds), 4),
+            "percent": round(median(r["percent"] for r in rounds), 2),
+        }
+    return results
 
 
-def _load(name: str) -> LoadedPolicy:
+def growth(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """Run each count in a process of its own, so that the peak of memory is its own."""
+    results: dict[str, Any] = {}
+    for count in [n for n in COUNTS if n <= arguments.most]:
+        command = [sys.executable, "-m", "stages.bench", "--grow", str(count)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        failed = {"failed": (ran.stderr.strip().splitlines() or ["no message"])[-1]}
+        results[f"{count} contexts"] = failed if ran.returncode else json.loads(ran.stdout)
+    return results
+
+
+def scoring(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """Score responses made of the mini world's own sentences."""
+    draw = random.Random(1)
+    texts = [u.text for _ in range(60) for u in lessons.session(lessons.MIXED, draw).utterances]
+    counts = [n for n in SCORED if n <= arguments.most]
+    return {f"{n} responses": commands.scoring(n, texts, 1 if n > SCORED[0] else 3, scratch) for n in counts}
+
+
+def pipeline(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """Time a `dvc repro` that has nothing to do, and what of the last run was not the models'."""
+    return {
+        "no-change repro": commands.no_change(arguments.rounds, ["headline"]),
+        "not generation or training": commands.share(Path("metrics/runs.jsonl")),
+    }
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Path], dict[str, Any]]] = {
+    "respond": side_by_side("tiny"),
+    "reflect": side_by_side("reflect"),
+    "small": side_by_side("small"),
+    "programs": programs,
+    "overhead": overhead,
+    "growth": growth,
+    "scoring": scoring,
+    "pipeline": pipeline,
+}
+
+
+@contextmanager
+def _model(name: str) -> Iterator[LoadedPolicy]:
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / name
         make_model(name, TINY, folder)
         write_backbone(folder, Backbone(weights=".", template="llama3", dtype="float32", window=1120))
-        return load_policy(folder)
+        yield load_policy(folder)
 
 
-def _growth() -> dict[str, Any]:
-    """Run each count in a process of its own, so that the peak of memory is its own."""
-    results: dict[str, Any] = {}
-    for count in COUNTS:
-        command = [sys.executable, "-m", "stages.bench", "--grow", str(count)]
-        ran = subprocess.run(command, capture_output=True, text=True)
-        failed = {"failed": (ran.stderr.strip().splitlines() or ["no message"])[-1]}
-        results[f"{count} contexts"] = failed if ran.returncode else json.loads(ran.stdout)
-        print(f"bench: growth {count} {results[f'{count} contexts']}", file=sys.stderr, flush=True)
-    return results
-
-
-def _grow(count: int) -> dict[str, Any]:
-    from stages.engines.transformers_engine import TransformersEngine
-
-    engine = TransformersEngine(_load("speck"), 16384)
-    message = [Message(role="user", content="hi")]
-    requests = [Request.make(f"r{number}", message, 42) for number in range(count)]
-    sampling = Sampling(temperature=0.9, top_p=0.8, top_k=50, repetition_penalty=1.2, max_new_tokens=1)
-    begin = time.perf_counter()
-    answered = sum(len(batch) for batch in engine.complete(requests, sampling, ()))
-    seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
-    return {"median_s": round(seconds, 3), "answered": answered, "peak_mib": peak // 1024}
-
-
-def _compare(
-    loaded: LoadedPolicy, requests: list[Request], new_tokens: int, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    sampling = Sampling(
-        temperature=0.9, top_p=0.8, top_k=50, repetition_penalty=1.2, max_new_tokens=new_tokens
-    )
-    seconds = {}
-    sizes = [size for size in SIZES if size <= len(requests)] or [len(requests)]
-    for size in sizes:  # the search for the best size costs that contestant nothing
-        begin = time.perf_counter()
-        contestants(loaded, requests, sampling, arguments.batch_tokens, size)["fixed batch"]()
-        seconds[size] = time.perf_counter() - begin
-    best = min(seconds, key=lambda size: seconds[size])
-    results = compare(contestants(loaded, requests, sampling, arguments.batch_tokens, best), arguments.rounds)
-    results["fixed batch"]["size"] = best
-    return results
-
-
-def _pipeline(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Time `dvc repro` where all is up to date; a pipeline that is not is not measured."""
-    if subprocess.run(["dvc", "status", "-q"], capture_output=True).returncode:
-        return {"no-change repro": {"reason": "the pipeline in this folder is not finished: make m2 first"}}
-    seconds = []
-    for _ in range(arguments.rounds):
-        begin = time.perf_counter()
-        subprocess.run(["dvc", "repro"], check=True, capture_output=True)
-        seconds.append(round(time.perf_counter() - begin, 4))
-    return {"no-change repro": {"seconds": seconds, "median_s": median(seconds)}}
+def _cut(work: Work, arguments: argparse.Namespace) -> Work:
+    return work._replace(count=min(work.count, arguments.requests))
 
 
 def _machine() -> dict[str, Any]:
@@ -211,13 +253,13 @@ def _machine() -> dict[str, Any]:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("metrics/bench.json"))
-    parser.add_argument("--only", choices=PARTS)
-    parser.add_argument("--requests", type=int, default=64)
-    parser.add_argument("--grow", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--batch-tokens", type=int, default=16384)
+    parser.add_argument("--only", choices=PARTS, nargs="*", help="parts; all of them where none is named")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=1000, help="at most so many in a part, for a try")
+    parser.add_argument("--most", type=int, default=100_000, help="the most contexts, responses, for a try")
+    parser.add_argument("--grow", type=int, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 

@@ -13,7 +13,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 REPRO = python -m stages.repro $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-vllm setup-sglang plan m0 m1 m2 tables judge analyses report human-eval backbone skills study test lint clean
+.PHONY: help setup setup-gpu setup-vllm setup-sglang plan m0 m1 m2 tables judge analyses report human-eval backbone skills study bench setup-bench test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,6 +79,15 @@ skills: setup  ## examine the tiny backbone in what its card says it can do
 study: setup  ## the method over five seeds with its controls, tested (an hour or more; goes on where it was)
 	dvc repro prepare backbone
 	python -m stages.study --out metrics/study
+
+bench: setup setup-bench  ## measure the engine beside others, metrics/bench.json (20 minutes); ONLY="respond growth"
+	python -m stages.bench --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
+
+# What the engine is measured against, apart from what the project needs; it shares .venv's torch.
+setup-bench: setup  ## build .venv-bench with distilabel
+	$(PYTHON) -m venv .venv-bench
+	echo $(abspath $(VENV))/lib/python3.11/site-packages > .venv-bench/lib/python3.11/site-packages/base.pth
+	.venv-bench/bin/python -m pip install --quiet --no-deps --requirement requirements-bench.txt
 
 test: setup lint  ## ruff, unit tests and one run of the whole pipeline in a temporary clone
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

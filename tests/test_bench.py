@@ -1,0 +1,144 @@
+"""The benchmark's harness: same work for all, turns, medians, parts that survive, goals."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stages import bench
+from stages.benching import commands, contestants
+from stages.benching.results import judge, merge, missing, table
+from stages.benching.rounds import Timed, compare
+from stages.engines.policy import load_policy
+from stages.engines.request import Request, Sampling
+from stages.records.errors import InputError
+from stages.records.schema import Message
+from tests.conftest import ROOT, TEXTS
+
+SAMPLING = Sampling(temperature=0.9, top_p=0.8, top_k=50, repetition_penalty=1.2, max_new_tokens=12)
+REQUESTS = [
+    Request.make(f"r{n}", [Message(role="user", content=TEXTS[n % 4][: 9 * n + 9])], 3) for n in range(9)
+]
+
+
+def test_contestants_write_the_same_number_of_tokens(backbone: Path):
+    loaded = load_policy(backbone)
+    made = {
+        "ours": contestants.ours(loaded, REQUESTS, SAMPLING, 512),
+        "one by one": contestants.in_batches(loaded, REQUESTS, SAMPLING, 1),
+        "fixed batch": contestants.in_batches(loaded, REQUESTS, SAMPLING, 4),
+    }
+    results = compare(made, 1)
+    assert not [row for row in results.values() if "failed" in row]
+    assert len({row["tokens"] for row in results.values()}) == 1
+
+
+def test_what_is_asked_is_the_same_each_time_and_comes_in_no_order_of_length(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    for work in (bench.WORK["respond"], bench.WORK["reflect"]):
+        made = bench.requests_of(work)
+        assert made == bench.requests_of(work)
+        assert {request.messages[-1].role for request in made} == {"user"}
+        sizes = [sum(len(message.content) for message in request.messages) for request in made]
+        assert sizes != sorted(sizes)
+        assert sizes != sorted(sizes, reverse=True)
+
+
+def test_contestants_take_turns_and_one_that_fails_or_differs_does_not_stop_the_others():
+    calls = []
+
+    def broken() -> dict[str, int]:
+        raise OSError("no such program")
+
+    made = {name: lambda name=name: calls.append(name) or {"r": 2} for name in "ab"}
+    others = {"c": broken, "d": lambda: {"r": 3}, "e": lambda: {"other": 2}}
+    results = compare({**made, **others}, 2)
+    assert calls == ["a", "b", "a", "b", "b", "a"]
+    assert len(results["a"]["seconds"]) == 2
+    assert "no such program" in results["c"]["failed"]
+    assert results["d"]["failed"] == "1 of 1 requests have another output length"
+    assert results["e"]["failed"] == "answered 0 of 1 requests"
+
+
+def test_ratios_are_of_speeds_in_the_same_round_and_their_median_counts():
+    seconds = iter([1.0, 1.0, 2.0, 4.0])  # the first of each is the round that does not count
+    ours = iter([1.0, 1.0, 1.0, 1.0])
+
+    def first() -> Mapping[str, int] | Timed:
+        return Timed(next(ours), {"r": 10})
+
+    results = compare({"ours": first, "other": lambda: Timed(next(seconds), {"r": 5})}, 3, same_lengths=False)
+    assert results["other"] | {"seconds": [], "rates": []} == {
+        "seconds": [], "rates": [], "tokens": 5, "median_s": 2.0, "tokens_per_s": 2.5,
+        "times": 4.0, "least": 2.0, "most": 8.0,
+    }  # fmt: skip
+
+
+def test_parts_are_merged_and_goals_say_by_how_much_they_are_missed(tmp_path: Path):
+    out = tmp_path / "bench.json"
+    merge(out, "pipeline", {"no-change repro": {"median_s": 3.5}}, {})
+    rows = {
+        name: {"times": t, "least": t, "most": t} for name, t in (("one by one", 9.0), ("fixed batch", 1.5))
+    }
+    whole = merge(out, "respond", rows, {})
+    assert list(whole["parts"]) == ["pipeline", "respond"]
+    found = {entry["goal"]: entry for entry in whole["goals"]}
+    assert found["at least 8 times one-by-one generate (respond)"]["missed_by"] is None
+    assert found["at least 2 times the best fixed batch (respond)"]["missed_by"] == 0.5
+    assert found["at most 2 s for a no-change dvc repro"]["missed_by"] == 1.5
+    assert {entry["value"] for entry in judge({})} == {"not measured"}
+    assert "| at most 2 s for a no-change dvc repro | 3.5 | 1.5 |" in table(whole)
+    assert missing(whole, bench.PARTS) == [p for p in bench.PARTS if p not in ("pipeline", "respond")]
+
+
+def test_a_part_that_is_interrupted_leaves_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "bench.json"
+    monkeypatch.setitem(bench.PARTS, "scoring", lambda *_: {"one": {"failed": "it is broken"}})
+    monkeypatch.setitem(bench.PARTS, "pipeline", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.main(["--out", str(out), "--only", "scoring", "pipeline"])
+    assert list(json.loads(out.read_text())["parts"]) == ["scoring"]
+    with pytest.raises(InputError, match="scoring, one: it is broken"):
+        bench.main(["--out", str(out), "--only", "scoring"])
+
+
+def test_growth_answers_every_context_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(bench, "COUNTS", (300,))
+    [row] = bench.growth(SimpleNamespace(most=300), Path()).values()
+    assert row["answered"] == 300
+    assert row["peak_mib"] >= row["start_mib"] > 100
+
+
+def test_forward_passes_are_a_part_of_the_whole(backbone: Path, tmp_path: Path):
+    found = contestants.overhead(load_policy(backbone), REQUESTS, SAMPLING, 512, tmp_path)
+    assert 0 < found["forward_s"] < found["whole_s"]
+    assert found["percent"] == pytest.approx(100 * (found["whole_s"] / found["forward_s"] - 1))
+    assert len(next(tmp_path.rglob("journal.jsonl")).read_text().splitlines()) == len(REQUESTS)
+
+
+def test_the_share_of_the_models_is_that_of_each_stages_last_run(tmp_path: Path):
+    runs = tmp_path / "runs.jsonl"
+    assert "make m2" in commands.share(runs)["reason"]
+    took = [
+        ("respond@m0", 90),
+        ("respond@m0", 6),
+        ("data/dvc.yaml:mini", 1),
+        ("train@m1", 2),
+        ("score@m0", 1),
+    ]
+    runs.write_text("".join(json.dumps({"stage": s, "seconds": t}) + "\n" for s, t in took))
+    assert commands.share(runs) == {"percent": 20.0, "whole_s": 10.0, "stages": 4}
+
+
+def test_the_environment_of_the_others_is_pinned():
+    lines = [
+        line.split("#")[0].strip() for line in (ROOT / "requirements-bench.txt").read_text().splitlines()
+    ]
+    assert all(re.fullmatch(r"[\w-]+==[\w.]+", line) for line in lines if line)

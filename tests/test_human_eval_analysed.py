@@ -1,0 +1,35 @@
+"""What the application exports is what the analysis reads: a whole study from the first link to the report."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stages import human_report
+from stages.human_eval.export import export
+from stages.human_eval.raters import withdraw
+from tests.human_eval_store import Rater, make_store, make_study
+
+
+@pytest.mark.parametrize("mode", ["pointwise", "pairwise"])
+def test_a_study_goes_from_the_application_to_its_results(mode: str, tmp_path: Path):
+    """Five raters, one of whom takes back all."""
+    study = make_study(tmp_path, mode, overlap=2, attention_checks=1, raters=6, minimum_turns=3)
+    store = make_store(tmp_path, study)
+    people = [Rater(store) for _ in range(5)]
+    for number, rater in enumerate(people):
+        rater.do_all(value=1 + number, choice=("a", "b", "tie", "a", "b")[number])
+    with store.writing() as db:
+        withdraw(db, people[-1].id)
+    folder, out = tmp_path / "export", tmp_path / "human.json"
+    with store.reading() as db:
+        export(db, study, folder)
+    human_report.main(["--export", str(folder), "--out", str(out), "--resamples", "50"])
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert found["counts"]["raters"] == 4
+    assert found["counts"]["raters_withdrawn"] == 1
+    assert found["counts"]["sessions"]["submitted"] == 4
+    name = "ratings" if mode == "pointwise" else "comparisons"
+    rows = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {row["rater"] for row in rows} == {rater.name for rater in people[:-1]}
+    assert found["counts"][name]["n"] == len(rows)

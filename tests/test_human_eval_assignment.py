@@ -142,6 +142,22 @@ def test_a_rater_meets_every_model_before_one_comes_again_whatever_others_had():
     assert assignment.least_used(conditions[:2], {}, placed, {}, 1, "r002-01") == ("m1",)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_next_rater_gets_the_model_that_nobody_has_had(tmp_path: Path, seed: int):
+    store = make_store(tmp_path, make_study(tmp_path, "pointwise", sessions_per_rater=2, seed=seed))
+    models = []
+    for rater, sessions in ((Rater(store), 2), (Rater(store), 1)):
+        for _ in range(sessions):
+            task = rater.next()
+            rater.act(dialogues.post_message, task.id, "Hello.")
+            models += answer(store, task.id)
+            rater.say(task.id)
+            rater.rate(task.id)
+            rater.act(tasks.submit, task.id)
+    store.close()
+    assert sorted(models) == ["m0", "m1", "m2"]
+
+
 def test_an_item_that_others_have_begun_comes_before_a_new_one():
     order = assignment.item_order(["c0", "c1", "c2"], [("m0",), ("m1",)])
     taken = {order[2]: 1, order[3]: 2, order[4]: 3}

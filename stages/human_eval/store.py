@@ -6,6 +6,7 @@ wait for nobody, with synchronous=FULL: what was acknowledged survives a power c
 """
 
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -238,7 +239,8 @@ def _sqlite_engine(url: URL, begin: str, pool: dict[str, Any], query_only: bool 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # transactions begin where `begun` says so, not by themselves
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        _use_wal(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("PRAGMA cache_size=-4000")  # KiB a connection
         connection.execute(f"PRAGMA query_only={'ON' if query_only else 'OFF'}")
@@ -248,6 +250,19 @@ def _sqlite_engine(url: URL, begin: str, pool: dict[str, Any], query_only: bool 
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _use_wal(connection: Any) -> None:
+    """Switch to WAL; while others do the same SQLite refuses at once instead of waiting, so try again."""
+    end = time.monotonic() + WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def _is_conflict(error: OperationalError) -> bool:

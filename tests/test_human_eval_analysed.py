@@ -1,4 +1,4 @@
-"""What the application exports is what the analysis reads: a whole study from the first link to the report."""
+"""A study from the first link to its results: the analysis reads what the application exports."""
 
 import json
 from pathlib import Path

@@ -94,6 +94,20 @@ def test_parts_are_merged_and_goals_say_by_how_much_they_are_missed(tmp_path: Pa
     assert missing(whole, bench.PARTS) == [p for p in bench.PARTS if p not in ("pipeline", "respond")]
 
 
+def test_a_part_that_cannot_be_measured_is_a_result_and_the_next_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(*_: object) -> dict[str, object]:
+        raise InputError("no server here")
+
+    out = tmp_path / "bench.json"
+    monkeypatch.setitem(bench.PARTS, "scoring", broken)
+    monkeypatch.setitem(bench.PARTS, "pipeline", lambda *_: {"one": {"median_s": 1.0}})
+    with pytest.raises(InputError, match="scoring, scoring: InputError: no server here"):
+        bench.main(["--out", str(out), "--only", "scoring", "pipeline"])
+    assert json.loads(out.read_text())["parts"]["pipeline"]["one"]["median_s"] == 1.0
+
+
 def test_a_part_that_is_interrupted_leaves_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupted(*_: object) -> dict[str, object]:
         raise KeyboardInterrupt

@@ -33,7 +33,13 @@ def grow(loaded: LoadedPolicy, count: int, scratch: Path) -> dict[str, Any]:
     begin = time.perf_counter()
     answered = len(generate(engine_of(loaded, BATCH_TOKENS), requests, sampling, "grow", scratch))
     seconds = round(time.perf_counter() - begin, 3)
-    return {"median_s": seconds, "answered": answered, "start_mib": before, "peak_mib": _peak_mib()}
+    return {
+        "seconds": [seconds],
+        "median_s": seconds,
+        "answered": answered,
+        "start_mib": before,
+        "peak_mib": _peak_mib(),
+    }
 
 
 def _peak_mib() -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def distilabel(
 
 def api(
     loaded: LoadedPolicy, requests: Sequence[Request], sampling: Sampling, engine: OpenAIEngine
-) -> Contestant:
+) -> Callable[[], Mapping[str, int]]:
     """Return a server that is running, asked by the engine for servers."""
 
     def write() -> Mapping[str, int]:

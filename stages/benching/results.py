@@ -106,12 +106,14 @@ def _cells(row: dict[str, Any]) -> list[str]:
         return ["failed", "", "", row["failed"]]
     times = "{times:.2f} ({least:.2f} to {most:.2f})".format(**row) if "times" in row else ""
     notes = {
+        "runs": "median of {}",
         "size": "{} at a time",
         "percent": "{} %",
         "peak_mib": "at most {} MiB",
         "start_mib": "{} MiB before the first",
         "reason": NOT_MEASURED + ": {}",
     }
+    row = {**row, "runs": len(row["seconds"])} if len(row.get("seconds", [])) not in (0, 5) else row
     notes = [text.format(row[key]) for key, text in notes.items() if key in row]
     return [str(row.get("median_s", "")), str(row.get("tokens_per_s", "")), times, ", ".join(notes)]
 

@@ -1,35 +1,46 @@
 """The pictures of docs/human-eval.md, made when HUMAN_EVAL_PICTURES names a folder (docs/images)."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from stages.human_eval.answers import Speak
 from stages.human_eval.site import Pace
-from stages.records.schema import Message
+from stages.human_eval_serve import speaking
+from tests.conftest import ROOT
 from tests.human_eval_browser import PHONE, browsing, needs_chromium, tab
-from tests.human_eval_site import PASSWORD, Running, Visitor, make_study, running
+from tests.human_eval_site import PASSWORD, Running, Visitor, exported, make_study, running
 
 FOLDER = os.environ.get("HUMAN_EVAL_PICTURES")
 pytestmark = [needs_chromium, pytest.mark.skipif(not FOLDER, reason="makes pictures when it is asked to")]
 WINDOW = {"width": 1000, "height": 700}
+# As seekers of the mini world write: the tiny models know no other.
 SAID = (
-    "I lost my job at the bakery, and I feel ashamed in front of my sister.",
-    "She has not said anything yet. I lie awake and think about what she must think of me.",
+    "Hello, I am Aisha. Can we talk a little?",
+    "Honestly, I came here because of a long low spell. The dishes wait, and I look away every time.",
+    "I go to bed feeling jittery every day.",
+    "In my head I am always going back to the farewell of a close group during a rainy autumn.",
+    "I am stubborn about small things, so I usually keep going and say nothing.",
+    "What I wish for is one quiet week.",
+    "I have not told my sister about any of it.",
+    "Yes, that sounds right.",
+    "I could try that tomorrow.",
+    "Thank you for listening to me.",
 )
-GENERIC = ("I am sorry to hear that. Things will get better with time.", "Try to relax before you go to bed.")
-PERSONAL = (
-    "Losing the bakery sounds like losing a part of your days. What makes you feel ashamed?",
-    "So it is her silence that keeps you awake, more than the job itself. What would you like her to know?",
-)
 
 
-def says(lines: Sequence[str]):
-    def speak(messages: Sequence[Message], seed: int) -> Iterator[str]:
-        yield lines[min(len(messages) // 2, len(lines) - 1)]
-
-    return speak
+@pytest.fixture(scope="module")
+def models() -> Iterator[dict[str, Speak]]:
+    """M0 and M2 of `make m2`, as the application runs them."""
+    folders = {name: ROOT / "models" / name for name in ("m0", "m2")}
+    if not all((folder / "policy.json").exists() for folder in folders.values()):
+        pytest.skip("the pictures are of M0 and M2: make m2 first")
+    with ExitStack() as stack:
+        params = ROOT / "params.yaml"
+        yield {n: stack.enter_context(speaking(f, "task", params))[0] for n, f in folders.items()}
 
 
 def open_task(page, site: Running) -> None:
@@ -43,7 +54,7 @@ def say(page, text: str) -> None:
     page.locator("#text").fill(text)
     page.get_by_role("button", name="Send").click()
     page.locator(".turn.seeker", has_text=text).wait_for()
-    page.locator("[data-stream]").wait_for(state="detached")
+    page.locator("[data-stream]").wait_for(state="detached", timeout=60_000)
 
 
 def picture(page, name: str, whole: bool = True) -> None:
@@ -64,60 +75,58 @@ def rated(site: Running) -> None:
     rater.send("/submit", do="submit", **{f"rate-{one.name}": 4 for one in site.site.study.dimensions})
 
 
-def test_pictures_of_a_point_wise_session(tmp_path: Path):
+def test_pictures_of_a_whole_point_wise_session(tmp_path: Path, models: dict[str, Speak]):
     study = make_study(tmp_path, "pointwise", minimum_turns=8)
-    models = {"m0": says(PERSONAL), "m2": says(PERSONAL)}
     with (
         running(study, models, tmp_path / "r.sqlite", invited=6, pace=Pace(0, 1e6)) as site,
         browsing() as browser,
     ):
-        with tab(browser, WINDOW) as page:
-            open_task(page, site)
-            for text in SAID:
-                say(page, text)
-            picture(page, "pointwise")
         with tab(browser, PHONE, "dark") as page:
             open_task(page, site)
-            say(page, SAID[0])
+            for text in SAID[:2]:
+                say(page, text)
             picture(page, "phone")
-        for _ in range(2):
-            rated(site)
+        with tab(browser, {"width": 1000, "height": 960}) as page:
+            open_task(page, site)
+            for number, text in enumerate(SAID[:8]):
+                say(page, text)
+                if number == 3:
+                    picture(page, "pointwise")
+            page.get_by_role("link", name="Rate this conversation").click()
+            groups = page.locator("fieldset").all()
+            for number, group in enumerate(groups):
+                group.get_by_role("radio").nth(4 - number % 2).check(force=True)
+                if number == 2:
+                    picture(page, "rating", whole=False)
+            page.get_by_role("button", name="Submit").click()
+            page.get_by_role("heading", name="Thank you").wait_for()
+        rated(site)
         with tab(browser, {"width": 1240, "height": 700}) as page:
             page.goto(f"{site.url}/operator")
             page.get_by_label("Password").fill(PASSWORD)
             page.get_by_role("button", name="Log in").click()
             page.get_by_role("heading", name="Raters").wait_for()
             picture(page, "operator")
+        found = exported(site, tmp_path)
+    assert len(found["ratings"]) == 2 * 7
+    assert {answer["status"] for turn in found["turns"] for answer in turn["answers"]} == {"done"}
 
 
-def test_a_picture_of_the_rating_form(tmp_path: Path):
-    study = make_study(tmp_path, "pointwise")
-    models = {"m0": says(PERSONAL), "m2": says(PERSONAL)}
-    with (
-        running(study, models, tmp_path / "r.sqlite", pace=Pace(0, 1e6)) as site,
-        browsing() as browser,
-        tab(browser, {"width": 1000, "height": 960}) as page,
-    ):
-        open_task(page, site)
-        for text in SAID:
-            say(page, text)
-        page.get_by_role("link", name="Rate this conversation").click()
-        for number, group in enumerate(page.locator("fieldset").all()[:3]):
-            group.get_by_role("radio").nth(4 - number % 2).check(force=True)
-        picture(page, "rating", whole=False)
-
-
-def test_a_picture_of_a_pair_wise_session(tmp_path: Path):
+def test_pictures_of_a_whole_pair_wise_session(tmp_path: Path, models: dict[str, Speak]):
     study = make_study(tmp_path, "pairwise", minimum_turns=10)
-    models = {"m0": says(GENERIC), "m2": says(PERSONAL)}
     with (
         running(study, models, tmp_path / "r.sqlite") as site,
         browsing() as browser,
         tab(browser, WINDOW) as page,
     ):
         open_task(page, site)
-        say(page, SAID[0])
-        better = "A" if "bakery" in page.locator(".card").first.inner_text() else "B"
-        page.get_by_role("button", name=f"{better} is better").click()
-        say(page, SAID[1])
-        picture(page, "pairwise")
+        for number, text in enumerate(SAID):
+            say(page, text)
+            page.get_by_role("heading", name="Which answer is better?").wait_for(timeout=60_000)
+            if number == 3:
+                picture(page, "pairwise")
+            page.get_by_role("button", name=f"{'AB'[number % 2]} is better").click()
+            page.locator("#text, .finish").first.wait_for()
+        found = exported(site, tmp_path)
+        assert [len(turn["answers"]) for turn in found["turns"]] == [2] * 10
+        assert {answer["model"] for turn in found["turns"] for answer in turn["answers"]} == set(models)

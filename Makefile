@@ -13,7 +13,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 REPRO = python -m stages.repro $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-vllm setup-sglang plan m0 m1 m2 tables judge analyses report human-eval backbone skills study bench test lint clean
+.PHONY: help setup setup-gpu setup-vllm setup-sglang plan m0 m1 m2 tables judge analyses report human-eval backbone skills study bench bench-gpu test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -82,6 +82,9 @@ study: setup  ## the method over five seeds with its controls, tested (an hour o
 
 bench: setup  ## measure the engine beside others, metrics/bench.json; ONLY= tiny, small, growth or pipeline
 	python -m stages.bench --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
+
+bench-gpu: setup  ## an 8B model on a CUDA GPU: generation, SFT, DPO, 40 GB; ONLY="dpo engine"
+	python -m stages.bench_gpu --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
 
 test: setup lint  ## ruff, unit tests and one run of the whole pipeline in a temporary clone
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

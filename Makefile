@@ -13,7 +13,8 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 REPRO = python -m stages.repro $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-vllm setup-sglang plan m0 m1 m2 tables judge analyses report human-eval backbone skills study bench setup-bench test lint clean
+.PHONY: help setup setup-gpu setup-vllm setup-sglang setup-bench plan m0 m1 m2 tables judge analyses report \
+	human-eval backbone skills study bench bench-gpu test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -88,6 +89,9 @@ setup-bench: setup  ## build .venv-bench with distilabel
 	$(PYTHON) -m venv .venv-bench
 	echo $(abspath $(VENV))/lib/python3.11/site-packages > .venv-bench/lib/python3.11/site-packages/base.pth
 	.venv-bench/bin/python -m pip install --quiet --no-deps --requirement requirements-bench.txt
+
+bench-gpu: setup  ## an 8B model on a CUDA GPU: generation, SFT, DPO, 40 GB; ONLY="dpo engine"
+	python -m stages.bench_gpu --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
 
 test: setup lint  ## ruff, unit tests and one run of the whole pipeline in a temporary clone
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

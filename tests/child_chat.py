@@ -1,8 +1,8 @@
 """A small chat server to be started as a child: `python tests/child_chat.py PORT NAME [FAULT ...]`.
 
 Answers every request with its seed. Faults: `mute` never listens, `slow` takes a tenth of a second, `exit`
-ends at once, `family` has a worker in a session of its own, `dies:N:FILE` ends without a word with its Nth
-request unless FILE is there, and makes FILE.
+ends at once, `length` says that answers were cut, `family` has a worker in a session of its own,
+`dies:N:FILE` ends without a word with its Nth request unless FILE is there, and makes FILE.
 """
 
 import json
@@ -38,7 +38,8 @@ class Handler(BaseHTTPRequestHandler):
         if body.get("stream"):
             self.stream(text)
         else:
-            choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            ended = "length" if "length" in faults else "stop"
+            choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": ended}
             self.send({"id": "c", "object": "chat.completion", "choices": [choice]})
 
     def stream(self, text: str) -> None:

@@ -111,11 +111,12 @@ def _cells(row: dict[str, Any]) -> list[str]:
         "percent": "{} %",
         "peak_mib": "at most {} MiB",
         "start_mib": "{} MiB before the first",
-        "reason": NOT_MEASURED + ": {}",
+        "reason": "{}",
     }
     row = {**row, "runs": len(row["seconds"])} if len(row.get("seconds", [])) not in (0, 5) else row
     notes = [text.format(row[key]) for key, text in notes.items() if key in row]
-    return [str(row.get("median_s", "")), str(row.get("tokens_per_s", "")), times, ", ".join(notes)]
+    middle = row.get("median_s", NOT_MEASURED if "reason" in row else "")
+    return [str(middle), str(row.get("tokens_per_s", "")), times, ", ".join(notes)]
 
 
 def _at(value: Any, path: tuple[str, ...]) -> float | None:

@@ -136,6 +136,14 @@ def test_bytes_and_operations_are_those_of_the_model() -> None:
     assert (dpo - 2 * sft) / 2 + masked == pytest.approx(counter.get_total_flops(), rel=1e-4)
 
 
+def test_the_reference_stays_as_it_was_while_the_adapter_learns() -> None:
+    training = lora.Training(bench_gpu.load(small()).model, 8, learning_rate=1e-2)
+    batches = lora.batches("dpo", lora.Load(batch=2, accumulation=1, length=16, answer=4), 2048, "cpu")
+    losses = [training.step(lambda m, b: lora.dpo_loss(m, b, gamma=0.0), batches) for _ in range(4)]
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-3)
+    assert losses[-1] < losses[0] - 0.01
+
+
 def test_shares_and_goals_follow_from_what_the_device_does() -> None:
     rows = compared(
         {

@@ -40,6 +40,7 @@ SECTIONS = (
     "capability",
     "contexts",
     "engine",
+    "hardware",
     "pair",
     "prompts",
     "refine",

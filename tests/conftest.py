@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
 
@@ -23,6 +24,10 @@ DVC_FILES = ("data/dvc.yaml", "judging/dvc.yaml", "analyses/dvc.yaml")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# The same examples in every run, and no limit that a busy machine would break.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("same")
 
 # Minutes each: with two workers the run ends soonest if these begin first.
 LONGEST = ("test_pipeline.py", "test_study.py", "test_train.py", "test_tables.py")

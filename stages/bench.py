@@ -34,7 +34,7 @@ from stages.world import lessons
 
 TINY, PROMPTS = Path("backbones/tiny"), "backbones/prompts"
 BATCH_TOKENS = 32768  # conf/engine/transformers.yaml
-SIZES = (1, 4, 8, 16, 32, 64)
+SIZES = (4, 8, 16, 32, 64)
 COUNTS = (1_000, 10_000, 100_000)
 SCORED = (2_600, 26_000)
 GREEDY = {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
@@ -51,8 +51,8 @@ class Work(NamedTuple):
 
 WORK = {
     "respond": Work(64, 96, False),
-    "reflect": Work(32, 256, True),
-    "small": Work(16, 24, False),
+    "reflect": Work(24, 256, True),
+    "small": Work(12, 24, False),
     "programs": Work(48, 96, False),
     "overhead": Work(64, 96, False),
 }
@@ -122,11 +122,11 @@ def side_by_side(model: str) -> Callable[[argparse.Namespace, Path], dict[str, A
         sampling = Sampling(**PAPER, max_new_tokens=work.new_tokens)
         with _model("small" if model == "small" else "tiny") as loaded:
             sizes = {str(n): in_batches(loaded, requests, sampling, n) for n in SIZES if n <= len(requests)}
-            found = compare(sizes, 1)
+            found = compare(sizes, 1, warm=False)
             best = min(sizes, key=lambda size: found[size].get("median_s", float("inf")))
             contestants: dict[str, Contestant] = {
                 "ours": ours(loaded, requests, sampling, BATCH_TOKENS),
-                "one by one": sizes["1"],
+                "one by one": in_batches(loaded, requests, sampling, 1),
                 "fixed batch": sizes[best],
             }
             results = compare(contestants, arguments.rounds)

@@ -18,7 +18,7 @@ Contestant = Callable[[], Mapping[str, int] | Timed]
 
 
 def compare(
-    contestants: Mapping[str, Contestant], rounds: int, same_lengths: bool = True
+    contestants: Mapping[str, Contestant], rounds: int, same_lengths: bool = True, warm: bool = True
 ) -> dict[str, dict[str, Any]]:
     """Run every contestant once in each round and return seconds, median and tokens of each by name.
 
@@ -31,11 +31,12 @@ def compare(
         rounds: how many count, from 1 on.
         same_lengths: False where prompts or sums differ a little between programs: then a contestant may
             write other lengths, `tokens` says how many in all, and its speed is tokens a second.
+        warm: False leaves out the round that does not count.
     """
     results: dict[str, dict[str, Any]] = {name: {"seconds": [], "rates": []} for name in contestants}
     reference: Mapping[str, int] | None = None
     names = list(contestants)
-    for turn in range(-1, rounds):
+    for turn in range(-1 if warm else 0, rounds):
         shift = max(turn, 0) % len(names)
         for name in names[shift:] + names[:shift]:
             result = results[name]

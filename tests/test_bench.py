@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,6 +130,16 @@ def test_growth_answers_every_context_in_a_process_of_its_own(monkeypatch: pytes
     [row] = bench.growth(SimpleNamespace(most=300), Path()).values()
     assert row["answered"] == 300
     assert row["peak_mib"] >= row["start_mib"] > 100
+
+
+def test_the_memory_that_is_measured_is_not_that_of_the_parent():
+    program = (
+        "import subprocess, sys; held = bytearray(700 << 20)\n"
+        "code = 'from stages.benching.growth import _peak_mib; print(_peak_mib())'\n"
+        "print(subprocess.check_output([sys.executable, '-c', code], text=True))"
+    )
+    found = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True)
+    assert 50 < int(found) < 700
 
 
 def test_forward_passes_are_a_part_of_the_whole(backbone: Path, tmp_path: Path):

@@ -114,6 +114,7 @@ def side_by_side(model: str) -> Callable[[argparse.Namespace, Path], dict[str, A
     """Return the part that compares the engine with `model.generate`; the best fixed size is looked for."""
 
     def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+        """Look for the best fixed size, then let all take turns."""
         from stages.benching.contestants import in_batches, ours
 
         name = "respond" if model == "tiny" else model

@@ -7,22 +7,26 @@ but those that DVC knows of, and the journals, which one process at a time write
 """
 
 import argparse
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from stages.command import load_params, run
 from stages.records.errors import InputError
+
+if TYPE_CHECKING:
+    import psutil
 
 LOGS = Path(".scratch/repro")
 _DVC = (sys.executable, "-m", "dvc")
@@ -53,6 +57,7 @@ def repro(targets: Sequence[str], jobs: int) -> None:
     """
     if not isinstance(jobs, int) or jobs < 1:
         raise InputError(f"is {jobs}, not a number of stages from 1 on", field="jobs")
+    _mend_lock()
     if jobs > 1:
         _run_all(changed(targets or ["dvc.yaml"]), jobs)
         return
@@ -191,23 +196,53 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _end(pids: Sequence[int]) -> None:
-    """End these processes and all that they have started: DVC itself leaves its commands running."""
+    """End these processes of DVC and all that they have started: DVC itself leaves its commands running.
+
+    The commands go first: DVC then ends by itself, and nothing is torn that it was about to write.
+    """
     import psutil
 
-    processes = []
+    owners, commands = [], []
     for pid in pids:
         try:
-            process = psutil.Process(pid)
-            processes += [*process.children(recursive=True), process]
+            owner = psutil.Process(pid)
+            commands += owner.children(recursive=True)
+            owners.append(owner)
         except psutil.NoSuchProcess:
             continue
-    for process in processes:
-        try:
-            process.terminate()
-        except psutil.NoSuchProcess:
-            continue
-    for process in psutil.wait_procs(processes, timeout=_GRACE_S)[1]:
+    _terminate(commands)
+    late = psutil.wait_procs([*owners, *commands], timeout=_GRACE_S)[1]
+    _terminate(late)
+    for process in psutil.wait_procs(late, timeout=_GRACE_S)[1]:
         process.kill()
+
+
+def _terminate(processes: "Sequence[psutil.Process]") -> None:
+    import psutil
+
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+
+
+def _mend_lock() -> None:
+    """Remove what a killed DVC has left of its list of files in use, if it is no JSON: DVC itself gives up.
+
+    DVC writes `.dvc/tmp/rwlock` in place, with its guard locked: who can lock that sees no half of it.
+    """
+    from dvc.lock import make_lock
+    from dvc.repo import Repo
+    from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
+
+    with Repo() as repo:
+        folder = Path(repo.tmp_dir)
+        with make_lock(str(folder / RWLOCK_LOCK), tmp_dir=str(folder)):
+            listed = folder / RWLOCK_FILE
+            try:
+                json.loads(listed.read_bytes() if listed.exists() else b"{}")
+            except ValueError:
+                print(f"removed {listed}: a process was killed while it wrote it", file=sys.stderr)
+                listed.unlink()
 
 
 if __name__ == "__main__":

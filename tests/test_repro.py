@@ -170,6 +170,19 @@ def test_stopped_it_leaves_no_process(project: Path, number: signal.Signals):
     assert (project / "two").read_text() == "two"
 
 
+@pytest.mark.parametrize("left", ["", '{"read": {"'])
+def test_what_a_kill_left_of_dvcs_lock_stops_nobody(
+    project: Path, left: str, capsys: pytest.CaptureFixture[str]
+):
+    write(project, one=stage("one"), two=stage("two"))
+    lock = project / ".dvc" / "tmp" / "rwlock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(left)
+    repro.repro([], 2)
+    assert (project / "two").read_text() == "two"
+    assert "rwlock: a process was killed" in capsys.readouterr().err
+
+
 def test_threads_are_shared_unless_they_are_given(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with repro._shared_cores(2):

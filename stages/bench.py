@@ -16,46 +16,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 from stages.benching import commands
 from stages.benching.models import make_model
+from stages.benching.requests import WORK, Work, requests_of
 from stages.benching.results import merge, missing, table
 from stages.benching.rounds import Contestant, compare
 from stages.command import run
-from stages.dialogue.contexts import CHAT_ROLES
 from stages.engines.policy import Backbone, LoadedPolicy, load_policy, write_backbone
-from stages.engines.request import Request, Sampling
-from stages.prompts.requests import refine_messages, response_messages
-from stages.prompts.templates import load_prompts
+from stages.engines.request import Sampling
 from stages.records.errors import InputError
-from stages.records.schema import Message
 from stages.world import lessons
 
-TINY, PROMPTS = Path("backbones/tiny"), "backbones/prompts"
+TINY = Path("backbones/tiny")
 BATCH_TOKENS = 32768  # conf/engine/transformers.yaml
 SIZES = (4, 8, 16, 32, 64)
 COUNTS = (1_000, 10_000, 100_000)
 SCORED = (2_600, 26_000)
 GREEDY = {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
 PAPER = {"temperature": 0.9, "top_p": 0.8, "top_k": 50, "repetition_penalty": 1.0}
-
-
-class Work(NamedTuple):
-    """How much is written: requests, most new tokens of each, and whether JSON is asked for."""
-
-    count: int
-    new_tokens: int
-    reflect: bool
-
-
-WORK = {
-    "respond": Work(64, 96, False),
-    "reflect": Work(24, 256, True),
-    "small": Work(12, 24, False),
-    "programs": Work(48, 96, False),
-    "overhead": Work(64, 96, False),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -89,39 +69,17 @@ def _part(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
             return {name: {"failed": f"{type(error).__name__}: {error}"}}
 
 
-def requests_of(work: Work, seed: int = 42) -> list[Request]:
-    """Return what the pipeline would ask of dialogues of the mini world, in no order of length.
-
-    Responses: a task prompt and a history of 1 to 9 turns. Reflections: the instructions, a history and the
-    response to refine.
-    """
-    prompts = load_prompts(PROMPTS)
-    made = []
-    for number in range(work.count):
-        draw = random.Random(f"{seed}/{number}")
-        said = lessons.session(lessons.MIXED, draw, held_out=True).utterances
-        turn = draw.randrange(1, len(said) // 2)
-        history = [Message(role=CHAT_ROLES[u.role], content=u.text) for u in said[: 2 * turn - 1]]
-        if work.reflect:
-            asked = refine_messages(prompts, history, said[2 * turn - 1].text)
-        else:
-            asked = response_messages(prompts, "task", history)
-        made.append(Request.make(f"r{number}", asked, seed))
-    return made
-
-
-def side_by_side(model: str) -> Callable[[argparse.Namespace, Path], dict[str, Any]]:
+def side_by_side(part: str) -> Callable[[argparse.Namespace, Path], dict[str, Any]]:
     """Return the part that compares the engine with `model.generate`; the best fixed size is looked for."""
 
     def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         """Look for the best fixed size, then let all take turns."""
         from stages.benching.contestants import in_batches, ours
 
-        name = "respond" if model == "tiny" else model
-        work = _cut(WORK["reflect" if model == "reflect" else name], arguments)
+        work = _cut(WORK[part], arguments)
         requests = requests_of(work)
         sampling = Sampling(**PAPER, max_new_tokens=work.new_tokens)
-        with _model("small" if model == "small" else "tiny") as loaded:
+        with _model("small" if part == "small" else "tiny") as loaded:
             sizes = {str(n): in_batches(loaded, requests, sampling, n) for n in SIZES if n <= len(requests)}
             found = compare(sizes, 1, warm=False)
             best = min(sizes, key=lambda size: found[size].get("median_s", float("inf")))
@@ -230,7 +188,8 @@ def pipeline(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace, Path], dict[str, Any]]] = {
-    "respond": side_by_side("tiny"),
+    "respond": side_by_side("respond"),
+    "scattered": side_by_side("scattered"),
     "reflect": side_by_side("reflect"),
     "small": side_by_side("small"),
     "programs": programs,

@@ -10,7 +10,7 @@ from stages.records.jsonl import read_text
 from stages.records.publish import publish_json
 
 NOT_MEASURED = "not measured"
-MODELS = ("respond", "reflect", "small")
+MODELS = ("respond", "scattered", "reflect", "small")
 
 
 class Goal(NamedTuple):

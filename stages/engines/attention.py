@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -130,29 +130,23 @@ class RowMasks:
 
 
 def prompt_masks(
-    windows: Mapping[str, int | None], prefix: int, lengths: Sequence[int], like: torch.Tensor
+    windows: Mapping[str, int | None], at: torch.Tensor, width: int, like: torch.Tensor
 ) -> Masks:
-    """Return what the tokens of new prompts attend to, shape (rows, 1, tokens, prefix + tokens).
+    """Return what the tokens of new prompts attend to, shape (rows, 1, tokens, width).
 
     Args:
         windows: as of `windows_of`.
-        prefix: tokens that stand before all rows.
-        lengths: tokens of each row after the prefix; rows are padded on the left to the longest.
+        at: the position of each token, shape (rows, tokens); those of padding may be any.
+        width: how many columns are attended to; a column holds the token of its position.
         like: has the model's number format and device.
     """
-    device, longest = like.device, max(lengths)
-    padding = longest - torch.tensor(lengths, device=device)[:, None]
-    own = torch.arange(longest, device=device)
-    query = (prefix + own - padding)[:, :, None]
-    key = torch.cat([torch.arange(prefix, device=device).expand(len(lengths), -1), query[:, :, 0]], dim=1)
-    real = torch.cat([key[:, :prefix] >= 0, own >= padding], dim=1)[:, None, :]
-    itself = torch.arange(-prefix, longest, device=device) == own[:, None]  # else nothing for padding
+    query = at[:, :, None]
+    key = torch.arange(width, device=like.device)
     masks = {}
     for kind, window in windows.items():
-        allowed = real & (key[:, None, :] <= query)
+        hidden = key > query
         if window is not None:
-            allowed &= key[:, None, :] > query - window
-        hidden = ~(allowed | itself)
+            hidden |= key <= query - window
         masks[kind] = like.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]
     return _alone(masks)
 

@@ -1,6 +1,6 @@
-"""Which requests are answered together, and what their prompts share."""
+"""Which requests are answered together: those of a dialogue, and else those of similar length."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from stages.engines.request import Request
 
@@ -10,7 +10,10 @@ TURNS = 2  # a batch holds so many times the rows that run at once: those that e
 def plan(
     requests: Sequence[Request], lengths: Mapping[str, int], new_tokens: int, batch_tokens: int
 ) -> list[list[Request]]:
-    """Cut the requests into batches of similar length: the longest first, equals in the order of their ids.
+    """Cut the requests into batches: the longest first, each followed by those that begin as it does.
+
+    Contexts of one dialogue stand together, so that what they share can be read once (see `sharing`); the
+    dialogues are of similar length. Equals are in the order of their ids.
 
     Args:
         requests: what is asked.
@@ -18,15 +21,36 @@ def plan(
         new_tokens: the most that may be written of each.
         batch_tokens: bounds rows x (longest prompt + new tokens) of what runs at once; at least one row.
     """
+    groups = [sorted(group, key=lambda r: (-lengths[r.id], r.id)) for group in dialogues(requests)]
     batches: list[list[Request]] = []
     room = 0
-    for request in sorted(requests, key=lambda request: (-lengths[request.id], request.id)):
-        if not room:
-            batches.append([])
-            room = TURNS * rows_at_once(lengths[request.id] + new_tokens, batch_tokens)
-        batches[-1].append(request)
-        room -= 1
+    for group in sorted(groups, key=lambda group: (-lengths[group[0].id], group[0].id)):
+        for request in group:
+            if not room:
+                batches.append([])
+                room = TURNS * rows_at_once(lengths[group[0].id] + new_tokens, batch_tokens)
+            batches[-1].append(request)
+            room -= 1
     return batches
+
+
+def dialogues(requests: Sequence[Request]) -> Iterator[list[Request]]:
+    """Yield the requests in groups that begin alike: they share half of what the shorter one says, at least.
+
+    What all requests of a stage are told, the system message, does not count, and has to be the same.
+    """
+    told = [(*_parts(request), request.id, request) for request in requests]
+    told.sort(key=lambda entry: entry[:3])
+    group: list[Request] = []
+    for number, (system, text, _, request) in enumerate(told):
+        if group:
+            before, other = told[number - 1][:2]
+            if before != system or 2 * _common(other, text) < min(len(other), len(text)):
+                yield group
+                group = []
+        group.append(request)
+    if group:
+        yield group
 
 
 def rows_at_once(width: int, batch_tokens: int) -> int:
@@ -34,15 +58,20 @@ def rows_at_once(width: int, batch_tokens: int) -> int:
     return max(1, batch_tokens // width)
 
 
-def shared_prefix(prompts: Sequence[Sequence[int]], opening: Sequence[int]) -> int:
-    """Return how many tokens all prompts begin with, as far as they are those of `opening`.
+def _parts(request: Request) -> tuple[str, str]:
+    """Return the system message, and all else that is said."""
+    system = [m.content for m in request.messages[:1] if m.role == "system"]
+    said = (m.content for m in request.messages[len(system) :])
+    return "".join(system), "\0".join(said)
 
-    What prompts share by chance, such as the first word of two dialogues, is left out by an opening that
-    ends before it: the prefix is then the same for most batches, and is computed once for all of them.
-    Every prompt keeps a token of its own, whose logits the first new token is drawn from.
-    """
-    shared = min(len(opening), *(len(prompt) - 1 for prompt in prompts))
-    for prompt in prompts:
-        while prompt[:shared] != opening[:shared]:
-            shared = next(at for at in range(shared) if prompt[at] != opening[at])
-    return shared
+
+def _common(one: str, other: str) -> int:
+    """Return how many characters two texts begin with alike; looked for by halves, since texts are long."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least

@@ -1,8 +1,8 @@
 """The keys and values of rows that run together, written in place.
 
 `transformers`' own cache makes all tensors anew at every token; with many rows that costs more than the
-attention itself. Here every row has a slot for as long as it runs, and what all rows begin with is computed
-once and copied into each slot.
+attention itself. Here every row has a slot for as long as it runs. What all rows begin with is computed once
+and copied into each slot, and what two rows share goes from the slot of one to that of the other.
 """
 
 from __future__ import annotations
@@ -18,11 +18,17 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Filling:
-    """Where new prompts go: for each real token its slot and column, and which of the tokens are real."""
+    """Where new prompts go: for each real token its slot and column, and which of the tokens are real.
+
+    The prompts take `rows` slots from `first` on, and attend to the first `width` columns.
+    """
 
     slots: torch.Tensor
     columns: torch.Tensor
     real: torch.Tensor
+    first: int
+    rows: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -70,13 +76,14 @@ class SlotCache(Cache):
         assert self.at is not None
         for buffer, states in zip(stored, new, strict=True):
             buffer[self.at.slots, :, self.at.columns] = states.transpose(1, 2)[self.at.real]
-        if not self._prefix:
-            return new
-        key, value = (
-            torch.cat([prefix.expand(len(states), -1, -1, -1), states], dim=2)
-            for prefix, states in zip(self._prefix[layer_idx], new, strict=True)
-        )
-        return key, value
+        own = slice(self.at.first, self.at.first + self.at.rows)
+        return stored[0][own, :, : self.at.width], stored[1][own, :, : self.at.width]
+
+    def share(self, sources: torch.Tensor, targets: torch.Tensor, columns: slice) -> None:
+        """Copy these columns from some slots into as many others."""
+        for pair in self.stored:
+            for buffer in pair:
+                buffer[targets, :, columns] = buffer[sources, :, columns]
 
     def move(self, source: int, target: int, width: int) -> None:
         """Put the row of one slot, `width` tokens of it, into another."""

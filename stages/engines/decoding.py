@@ -6,7 +6,7 @@ beside it, but for rounding: the sums of a matrix product differ in the last bit
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ import torch
 from stages.engines.attention import Masks, RowMasks, grouped_heads, prompt_masks, windows_of
 from stages.engines.cache import Filling, Pair, SlotCache, Step
 from stages.engines.sampler import Chooser, uniforms
+from stages.engines.sharing import Families
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,7 +68,7 @@ class Decoder:
         key = tuple(tokens)
         if key not in self._prefixes:
             cache = SlotCache(1, len(tokens))
-            self.read(cache, [tokens], [0], 0)
+            self.read(cache, [tokens], 0, [0])
             self._prefixes[key] = cache.stored
             if len(self._prefixes) > PREFIXES:
                 self._prefixes.popitem(last=False)
@@ -75,22 +76,25 @@ class Decoder:
         return self._prefixes[key]
 
     def read(
-        self, cache: SlotCache, prompts: Sequence[Sequence[int]], slots: Sequence[int], prefix: int
+        self, cache: SlotCache, prompts: Sequence[Sequence[int]], first: int, starts: Sequence[int]
     ) -> torch.Tensor:
-        """Read prompts, without the prefix, into slots; return the logits after each, (rows, vocabulary)."""
+        """Read prompts into the slots from `first` on; return the logits after each, (rows, vocabulary).
+
+        Of each prompt the first tokens, as many as `starts` says, are in its slot already.
+        """
         device = self.model.device
-        lengths = [len(prompt) for prompt in prompts]
-        longest = max(lengths)
-        ids = torch.tensor(
-            [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device
-        )
-        padding = longest - torch.tensor(lengths, device=device)[:, None]
-        columns = prefix + torch.arange(longest, device=device) - padding
-        real = columns >= prefix
-        held = torch.tensor(slots, device=device)[:, None].expand_as(columns)
-        cache.at = Filling(held[real], columns[real], real)
-        masks = prompt_masks(self.windows, prefix, lengths, self._like())
-        return self.forward(cache, ids, columns.clamp(min=0), masks)
+        own = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
+        longest = max(map(len, own))
+        ids = torch.tensor([[0] * (longest - len(tokens)) + list(tokens) for tokens in own], device=device)
+        ends = torch.tensor([len(prompt) for prompt in prompts], device=device)[:, None]
+        columns = ends - longest + torch.arange(longest, device=device)
+        real = columns >= torch.tensor(starts, device=device)[:, None]
+        slots = first + torch.arange(len(prompts), device=device)[:, None].expand_as(columns)
+        width = max(map(len, prompts))
+        cache.at = Filling(slots[real], columns[real], real, first, len(prompts), width)
+        positions = columns.clamp(min=0)  # padding attends to the first token: to none would be NaN
+        masks = prompt_masks(self.windows, positions, width, self._like())
+        return self.forward(cache, ids, positions, masks)
 
     def forward(
         self, cache: SlotCache, ids: torch.Tensor, positions: torch.Tensor, masks: Masks
@@ -120,9 +124,10 @@ class _Run:
 
     def __init__(self, decoder: Decoder, work: Work, rows: int, prefix: list[Pair] | None):
         width = max(map(len, work.prompts)) + work.sampling.max_new_tokens
-        self.waiting = deque(range(len(work.prompts)))
+        self.waiting = list(range(len(work.prompts)))
         self.running: list[int] = []
         self._decoder, self._work, self._rows = decoder, work, rows
+        self._families = Families(work.prompts, work.prefix)
         self._cache = SlotCache(rows, width, prefix)
         self._masks = decoder.row_masks(rows, width)
         self._chooser = Chooser(work.sampling, rows, decoder.model.device)
@@ -140,21 +145,52 @@ class _Run:
         return self._settle(self._step(), 0)
 
     def _begin(self, free: int) -> torch.Tensor:
-        prompts, prefix, first = self._work.prompts, self._work.prefix, len(self.running)
-        group: list[int] = []
-        while self.waiting and len(group) < free:
-            longest = max(len(prompts[number]) - prefix for number in (*group, self.waiting[0]))
-            if group and (len(group) + 1) * longest > PROMPT_TOKENS:
-                break
-            group.append(self.waiting.popleft())
-        slots = range(first, first + len(group))
-        own = [prompts[number][prefix:] for number in group]
-        logits = self._decoder.read(self._cache, own, slots, prefix)
-        for slot, number in zip(slots, group, strict=True):
+        """Read the prompts of some rows that begin, what they share with running ones excepted."""
+        prompts, first = self._work.prompts, len(self.running)
+        chosen = self._chosen(free)
+        running = set(self.running)
+        shared = [self._families.nearest(number, running) for number in chosen]
+        starts = [self._work.prefix if near is None else near[1] for near in shared]
+        if any(shared):
+            self._copy(first, shared)
+        logits = self._decoder.read(self._cache, [prompts[number] for number in chosen], first, starts)
+        for slot, number in enumerate(chosen, first):
             self._masks.begin(slot, len(prompts[number]))
             self._chooser.begin(slot, prompts[number])
-        self.running += group
+            self.waiting.remove(number)
+        self.running += chosen
         return logits
+
+    def _chosen(self, free: int) -> list[int]:
+        """Choose who begins in one forward pass: prompts with about as many tokens to read.
+
+        One that shares more with another that waits than with those that run begins after that one.
+        """
+        ready: list[tuple[int, int]] = []
+        running, ahead = set(self.running), set[int]()
+        for number in self.waiting[:free]:
+            near = self._families.nearest(number, running)
+            start = near[1] if near else self._work.prefix
+            before = self._families.nearest(number, ahead)
+            if before is None or before[1] <= start:
+                ahead.add(number)
+                ready.append((len(self._work.prompts[number]) - start, number))
+        ready.sort(key=lambda entry: -entry[0])
+        longest = ready[0][0]
+        return [
+            number
+            for count, (own, number) in enumerate(ready, 1)
+            if count == 1 or (count * longest <= PROMPT_TOKENS and 2 * own >= longest)
+        ]
+
+    def _copy(self, first: int, shared: Sequence[tuple[int, int] | None]) -> None:
+        """Put what new rows share with running ones into their slots, from `first` on."""
+        slots = {number: slot for slot, number in enumerate(self.running)}
+        pairs = [(slots[near[0]], slot) for slot, near in enumerate(shared, first) if near]
+        most = max(near[1] for near in shared if near)
+        # a row that shares less gets some columns too many: its own tokens take them before it looks there
+        sources, targets = torch.tensor(pairs, device=self._decoder.model.device).T
+        self._cache.share(sources, targets, slice(self._work.prefix, most))
 
     def _step(self) -> torch.Tensor:
         device = self._decoder.model.device

@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 
-from stages.engines.batches import plan, rows_at_once, shared_prefix
+from stages.engines.batches import plan, rows_at_once
 from stages.engines.decoding import Decoder, Work
 from stages.engines.policy import LoadedPolicy
 from stages.engines.request import Request, Sampling
+from stages.engines.sharing import shared_prefix
 from stages.engines.template import ChatTemplate
 from stages.records.errors import InputError
 from stages.records.schema import Message, Response
 
-DECODING = 2  # raised whenever texts could change in the last bits of what they are drawn from
+DECODING = 3  # raised whenever texts could change in the last bits of what they are drawn from
 NO_MEMORY = ("not enough memory", "can't allocate memory", "bad_alloc")  # how torch says it of a CPU
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stages.engines.batches import plan
 from stages.engines.request import Request, Sampling
-from stages.engines.sharing import WORTH, Families, shared_prefix
+from stages.engines.sharing import WORTH, Order, shared_prefix
 from stages.records.errors import InputError
 from stages.records.schema import Message
 from tests.conftest import SYSTEM, TEXTS, stage_environment
@@ -134,32 +134,44 @@ def test_what_prompts_share_is_read_once_and_their_tokens_stay_the_same(
 
 
 def test_the_nearest_prompt_is_the_one_that_shares_most():
-    families = Families(DIALOGUES, 5)
-    everyone = range(len(DIALOGUES))
-    assert families.nearest(1, everyone) == (0, 65)  # of 66 tokens the last is its own
-    assert families.nearest(1, {2, 3}) == (2, 54)
-    assert families.nearest(5, everyone) == (0, 40)
-    assert families.nearest(4, {5}) == (5, 23)
-    assert families.nearest(4, {4, 6}) is None
-    assert families.nearest(9, everyone) is None  # nine tokens in common are not worth it
-    assert Families(DIALOGUES, 7).nearest(4, everyone) == (0, 23)
-    assert Families(DIALOGUES, 8).nearest(4, everyone) is None
+    def nearest(number: int, among: Iterable[int], prefix: int = 5) -> tuple[int, int] | None:
+        return Order(DIALOGUES, prefix).some(among).nearest(number)
+
+    others = set(range(len(DIALOGUES)))
+    assert nearest(1, others - {1}) == (0, 65)  # of 66 tokens the last is its own
+    assert nearest(1, {2, 3}) == (2, 54)
+    assert nearest(5, {0, 4}) == (0, 40)
+    assert nearest(4, {5}) == (5, 23)
+    assert nearest(4, {6}) is None
+    assert nearest(9, others - {9}) is None  # nine tokens in common are not worth it
+    assert nearest(4, {0}, prefix=7) == (0, 23)
+    assert nearest(4, {0}, prefix=8) is None
 
 
-@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=40), min_size=2, max_size=9))
-def test_what_is_shared_is_shared_and_nobody_shares_more(prompts: list[list[int]]):
-    families = Families(prompts, 0)
-    for number, prompt in enumerate(prompts):
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=40), min_size=2, max_size=9), st.data())
+def test_what_is_shared_is_shared_and_nobody_shares_more(prompts: list[list[int]], data: st.DataObject):
+    among = data.draw(st.sets(st.integers(1, len(prompts) - 1), min_size=1))
+    longer = [[*prompt[:-1], *[7] * 20, prompt[-1]] for prompt in prompts]
+    for asked in (prompts, [prompts[0], *longer[1:]]):
+        mine = asked[0]
         shared = {
-            other: sum(prompt[:n] == known[:n] for n in range(1, min(len(prompt), len(known))))
-            for other, known in enumerate(prompts)
-            if other != number
+            n: sum(mine[:k] == asked[n][:k] for k in range(1, min(len(mine), len(asked[n])))) for n in among
         }
-        near = families.nearest(number, range(len(prompts)))
+        near = Order(asked, 0).some(among).nearest(0)
         if near is None:
             assert max(shared.values()) < WORTH
         else:
             assert shared[near[0]] == near[1] == max(shared.values()) >= WORTH
+
+
+def test_prompts_that_are_all_the_same_are_read_in_one_go_even_if_the_first_has_ended():
+    from stages.engines.decoding import Decoder, Work
+
+    prompts = [LONG[:60]] * 40 + [LONG[:50]] * 40
+    decoder = Decoder(model("llama"), [])
+    sampling = SAMPLING.model_copy(update={"max_new_tokens": 1})
+    passes = [len(numbered) for numbered in decoder.write(Work(prompts, range(80), 5, sampling), 80)]
+    assert passes == [1, 79]
 
 
 def test_layers_that_cannot_be_run_are_named():

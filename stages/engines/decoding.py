@@ -16,7 +16,7 @@ import torch
 from stages.engines.attention import Masks, RowMasks, grouped_heads, prompt_masks, windows_of
 from stages.engines.cache import Filling, Pair, SlotCache, Step
 from stages.engines.sampler import Chooser, uniforms
-from stages.engines.sharing import Families
+from stages.engines.sharing import Order, Some
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -127,29 +127,30 @@ class _Run:
         self.waiting = list(range(len(work.prompts)))
         self.running: list[int] = []
         self._decoder, self._work, self._rows = decoder, work, rows
-        self._families = Families(work.prompts, work.prefix)
+        self._order = Order(work.prompts, work.prefix)
         self._cache = SlotCache(rows, width, prefix)
         self._masks = decoder.row_masks(rows, width)
         self._chooser = Chooser(work.sampling, rows, decoder.model.device)
         self._uniforms = [uniforms(seed, work.sampling.max_new_tokens) for seed in work.seeds]
         self._written = [0] * len(work.prompts)
         self._last: list[int] = []
+        self._beginning = False  # others are to begin before the rows that run go on
 
     @torch.inference_mode()
     def advance(self) -> list[tuple[int, int]]:
         """Write one token of every row, or the first ones of rows that begin."""
         begun = len(self.running)
         free = self._rows - begun
-        if self.waiting and (not begun or free * REFILL >= self._rows):
+        if self._beginning or (self.waiting and (not begun or free * REFILL >= self._rows)):
             return self._settle(self._begin(free), begun)
         return self._settle(self._step(), 0)
 
     def _begin(self, free: int) -> torch.Tensor:
         """Read the prompts of some rows that begin, what they share with running ones excepted."""
         prompts, first = self._work.prompts, len(self.running)
-        chosen = self._chosen(free)
-        running = set(self.running)
-        shared = [self._families.nearest(number, running) for number in chosen]
+        running = self._order.some(self.running)
+        chosen = self._chosen(free, running)
+        shared = [running.nearest(number) for number in chosen]
         starts = [self._work.prefix if near is None else near[1] for near in shared]
         if any(shared):
             self._copy(first, shared)
@@ -157,31 +158,36 @@ class _Run:
         for slot, number in enumerate(chosen, first):
             self._masks.begin(slot, len(prompts[number]))
             self._chooser.begin(slot, prompts[number])
-            self.waiting.remove(number)
+        begun = set(chosen)
+        self.waiting = [number for number in self.waiting if number not in begun]
         self.running += chosen
         return logits
 
-    def _chosen(self, free: int) -> list[int]:
+    def _chosen(self, free: int, running: Some) -> list[int]:
         """Choose who begins in one forward pass: prompts with about as many tokens to read.
 
         One that shares more with another that waits than with those that run begins after that one.
         """
-        ready: list[tuple[int, int]] = []
-        running, ahead = set(self.running), set[int]()
+        ahead, ready, longest, looked = self._order.some(), list[tuple[int, int]](), 0, 0
         for number in self.waiting[:free]:
-            near = self._families.nearest(number, running)
+            looked += 1
+            near, before = running.nearest(number), ahead.nearest(number)
             start = near[1] if near else self._work.prefix
-            before = self._families.nearest(number, ahead)
             if before is None or before[1] <= start:
+                own = len(self._work.prompts[number]) - start
                 ahead.add(number)
-                ready.append((len(self._work.prompts[number]) - start, number))
+                ready.append((own, number))
+                longest = max(longest, own)
+            if len(ready) * longest >= PROMPT_TOKENS:
+                break
         ready.sort(key=lambda entry: -entry[0])
-        longest = ready[0][0]
-        return [
+        chosen = [
             number
             for count, (own, number) in enumerate(ready, 1)
             if count == 1 or (count * longest <= PROMPT_TOKENS and 2 * own >= longest)
         ]
+        self._beginning = looked > len(chosen)
+        return chosen
 
     def _copy(self, first: int, shared: Sequence[tuple[int, int] | None]) -> None:
         """Put what new rows share with running ones into their slots, from `first` on."""
@@ -203,20 +209,25 @@ class _Run:
         return self._decoder.forward(self._cache, ids, columns[:, None], masks)
 
     def _settle(self, logits: torch.Tensor, first: int) -> list[tuple[int, int]]:
-        """Draw the tokens of the rows from slot `first` on, and let those go that have ended."""
+        """Draw the tokens of the rows from slot `first` on, and let those go that have ended.
+
+        Rows stay for as long as others are to begin, which may have their prompts from them.
+        """
         numbers = self.running[first:]
         drawn = [self._uniforms[number][self._written[number]] for number in numbers]
         tokens = self._chooser.choose(logits, drawn, first)
         self._last[first:] = tokens
         for number in numbers:
             self._written[number] += 1
-        for slot in range(len(self.running) - 1, first - 1, -1):
-            number = self.running[slot]
-            if self._last[slot] in self._decoder.stop_ids or (
-                self._written[number] == self._work.sampling.max_new_tokens
-            ):
-                self._leave(slot)
+        if not self._beginning:
+            for slot in range(len(self.running) - 1, -1, -1):
+                if self._has_ended(slot):
+                    self._leave(slot)
         return list(zip(numbers, tokens, strict=True))
+
+    def _has_ended(self, slot: int) -> bool:
+        whole = self._written[self.running[slot]] == self._work.sampling.max_new_tokens
+        return whole or self._last[slot] in self._decoder.stop_ids
 
     def _leave(self, slot: int) -> None:
         last = len(self.running) - 1

@@ -32,7 +32,8 @@ def generate(
         scratch: where work in progress lies.
     """
     described = {"model": engine.model, "engine": engine.describe(), "sampling": sampling.model_dump()}
-    fingerprint = digest_value({**described, "requests": [request.as_json() for request in requests]})[:16]
+    asked = [digest_value(request.as_json()) for request in requests]  # all at once are long
+    fingerprint = digest_value({**described, "requests": asked})[:16]
     with Journal(scratch / stage / fingerprint / "journal.jsonl") as journal:
         done = set(journal.responses)
         bar = tqdm(total=len(requests), initial=len(done), desc=stage, unit="text", disable=None)

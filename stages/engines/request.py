@@ -23,7 +23,7 @@ class Sampling(Record):
     max_new_tokens: int = Field(ge=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """One text to write. `attempt` counts from 1; a retry is a new request with a seed of its own.
 

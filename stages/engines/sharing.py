@@ -5,8 +5,8 @@ The contexts of a dialogue begin with each other: the prompt of a late turn has 
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from itertools import pairwise
+from bisect import bisect, insort
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -27,43 +27,47 @@ def shared_prefix(prompts: Sequence[Sequence[int]], opening: Sequence[int]) -> i
     return shared
 
 
-class Families:
-    """Which prompts of a batch have more in common than what all of them begin with."""
+class Order:
+    """The prompts of a batch in the order of their tokens, in which those that begin alike are neighbours."""
 
     def __init__(self, prompts: Sequence[Sequence[int]], prefix: int):
         """Take the prompts, of which the first `prefix` tokens are the same."""
         self._prompts = [np.asarray(prompt, dtype=np.int64) for prompt in prompts]
         self._least = prefix + WORTH
-        self._common: dict[tuple[int, int], int] = {}
-        # in this order those that begin with the same tokens are neighbours
-        order = sorted(range(len(prompts)), key=lambda number: prompts[number])
-        families = [order[:1]]
-        for one, other in pairwise(order):
-            if self.common(one, other) >= self._least:
-                families[-1].append(other)
-            else:
-                families.append([other])
-        self._family = {number: sorted(family) for family in families for number in family}
+        self._numbers = sorted(range(len(prompts)), key=lambda number: prompts[number])
+        self._places = {number: place for place, number in enumerate(self._numbers)}
 
     def common(self, one: int, other: int) -> int:
         """Return how many tokens two prompts begin with alike; each keeps its last one for itself."""
-        pair = (min(one, other), max(one, other))
-        if pair not in self._common:
-            a, b = self._prompts[one], self._prompts[other]
-            least = min(len(a), len(b)) - 1
-            differ = np.flatnonzero(a[:least] != b[:least])
-            self._common[pair] = int(differ[0]) if len(differ) else least
-        return self._common[pair]
+        a, b = self._prompts[one], self._prompts[other]
+        least = min(len(a), len(b)) - 1
+        differ = np.flatnonzero(a[:least] != b[:least])
+        return int(differ[0]) if len(differ) else least
 
-    def nearest(self, number: int, others: Container[int]) -> tuple[int, int] | None:
-        """Return the one of `others` that a prompt has most in common with, and how many tokens that is.
+    def some(self, numbers: Iterable[int] = ()) -> Some:
+        """Return some of the prompts, to look among."""
+        return Some(self, sorted(self._places[number] for number in numbers))
 
-        None if there is none that it shares `WORTH` tokens with, besides the prefix; of equals the first.
+
+class Some:
+    """Some prompts of an order."""
+
+    def __init__(self, order: Order, places: list[int]):
+        """Take the places of the prompts in the order, the least first."""
+        self._order, self._places = order, places
+
+    def add(self, number: int) -> None:
+        """Add a prompt."""
+        insort(self._places, self._order._places[number])
+
+    def nearest(self, number: int) -> tuple[int, int] | None:
+        """Return the one of these that another prompt has most in common with, and how many tokens that is.
+
+        None if there is none that it shares `WORTH` tokens with, besides the prefix. Nobody shares more than
+        the next one on either side.
         """
-        best = None
-        for other in self._family[number]:
-            if other != number and other in others:
-                common = self.common(number, other)
-                if common >= self._least and (best is None or common > best[1]):
-                    best = other, common
-        return best
+        at = bisect(self._places, self._order._places[number])
+        sides = [self._order._numbers[place] for place in self._places[max(0, at - 1) : at + 1]]
+        shared = [(self._order.common(number, other), other) for other in sides]
+        tokens, other = max(shared, default=(0, number))
+        return (other, tokens) if tokens >= self._order._least else None

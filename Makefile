@@ -57,6 +57,7 @@ analyses: setup  ## relevance, phrases, inference, further test sets of the mode
 # No DVC stage either, and for the same reason.
 report: setup  ## all that was measured on one page, metrics/report/index.html; REVS="m2 llama3-paper-m2"
 	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv --plots metrics/iterations
+	python -m stages.human_report --exports ratings/exports --out metrics/human
 	python -m stages.report --out metrics/report --revs $(REVS)
 
 # Ratings lie in ratings/ (or in DATABASE), which nothing here ever deletes. PRETEND=1: no models, to try a study.

@@ -1,9 +1,9 @@
 """Analyse an exported rating study: `python -m stages.human_report --export FOLDER --out FILE`.
 
 Means, win rates, Bradley-Terry scores, agreement, time, order effects, attention checks, and how well a
-judge's scores go with people's; `make report` shows the files in metrics/human/. docs/human-eval-analysis.md
-says what every number is. `--simulate` takes studies of known truth instead, and prints the truth beside
-what is found.
+judge's scores go with people's. docs/human-eval-analysis.md says what every number is. `make report` shows
+what is in metrics/human/, which it makes with `--exports`. `--simulate` takes studies of known truth instead,
+and prints the truth beside what is found.
 
 This is no DVC stage: people's answers are not made by the pipeline.
 """
@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--export", type=Path, help="folder that the rating application exported")
+    source.add_argument("--exports", type=Path, help="folder of such folders, for all studies")
     source.add_argument("--simulate", action="store_true", help="studies of known truth, of --seed")
-    parser.add_argument("--out", type=Path, help="the results (JSON); needed with --export")
+    parser.add_argument("--out", type=Path, help="the results (JSON); with --exports their folder")
     parser.add_argument("--metrics", type=Path, default=Path("metrics"), help="has MODEL/judge.json")
     parser.add_argument("--data", type=Path, default=Path("data"), help="has MODEL/verdicts.jsonl")
     parser.add_argument("--seed", type=int, default=1, help="of the resampling, not negative")
@@ -45,14 +46,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         _simulate(how)
         return
     if args.out is None:
-        parser.error("--export needs --out")
-    export = read_export(args.export)
-    models = export.study.models
-    found = analyse(export, how, judge_means(args.metrics, models), judge_scores(args.data, models))
-    publish_json(args.out, found)
-    for name, value in _headline(found["all"]).items():
-        print(f"{name:<28} {_shown(value)}")
-    print(f"{args.out}: {found['counts']['raters']} raters, {found['counts']['sessions']['n']} sessions")
+        parser.error("--out is needed")
+    for folder, out in [(args.export, args.out)] if args.export else exports(args.exports, args.out):
+        export = read_export(folder)
+        models = export.study.models
+        found = analyse(export, how, judge_means(args.metrics, models), judge_scores(args.data, models))
+        publish_json(out, found)
+        if args.export:
+            for name, value in _headline(found["all"]).items():
+                print(f"{name:<28} {_shown(value)}")
+        print(f"{out}: {found['counts']['raters']} raters, {found['counts']['sessions']['n']} sessions")
+
+
+def exports(parent: Path, out: Path) -> list[tuple[Path, Path]]:
+    """Return every export in this folder, by name, with the file for its results; it need not be there."""
+    return [(file.parent, out / f"{file.parent.name}.json") for file in sorted(parent.glob("*/study.json"))]
 
 
 def judge_means(metrics: Path, models: Sequence[str]) -> dict[tuple[str, str], float]:

@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "backbones/
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 COMMANDS = re.findall(r"^\$ (.+?)(?:\s+#.*)?$", TEXT, re.MULTILINE)
 CODE = re.findall(r"`([^`\n]+)`", TEXT)
-MADE_BY_RUNS = ("metrics/", "models/", "data/", ".scratch/", ".venv")
+MADE_BY_RUNS = ("metrics/", "models/", "data/", "ratings/", ".scratch/", ".venv")
 
 
 def make_targets() -> set[str]:

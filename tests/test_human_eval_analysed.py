@@ -8,6 +8,7 @@ import pytest
 from stages import human_report
 from stages.human_eval.export import export
 from stages.human_eval.raters import withdraw
+from stages.records.errors import InputError
 from tests.human_eval_store import Rater, make_store, make_study
 
 
@@ -33,3 +34,27 @@ def test_a_study_goes_from_the_application_to_its_results(mode: str, tmp_path: P
     rows = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {row["rater"] for row in rows} == {rater.name for rater in people[:-1]}
     assert found["counts"][name]["n"] == len(rows)
+
+
+def test_all_exports_of_a_folder_are_analysed_and_none_is_no_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    exports, out = tmp_path / "exports", tmp_path / "human"
+    arguments = ["--exports", str(exports), "--out", str(out), "--resamples", "20"]
+    human_report.main(arguments)
+    assert not out.exists()
+    for mode in ("pointwise", "pairwise"):
+        place = tmp_path / mode
+        place.mkdir()
+        study = make_study(place, mode, overlap=1, raters=2, minimum_turns=3)
+        store = make_store(place, study)
+        Rater(store).do_all(value=4, choice="a")
+        with store.reading() as db:
+            export(db, study, exports / mode)
+    (exports / "notes").mkdir()
+    human_report.main(arguments)
+    assert sorted(file.name for file in out.iterdir()) == ["pairwise.json", "pointwise.json"]
+    assert "pairwise.json: 1 raters, 1 sessions" in capsys.readouterr().out
+    (exports / "pairwise" / "comparisons.jsonl").write_text("{}")
+    with pytest.raises(InputError, match=r"pairwise/comparisons.jsonl: record line 1"):
+        human_report.main(arguments)

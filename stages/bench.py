@@ -20,9 +20,9 @@ from typing import Any
 
 from stages.benching import commands
 from stages.benching.models import make_model
-from stages.benching.requests import WORK, Work, requests_of
 from stages.benching.results import merge, missing, table
 from stages.benching.rounds import Contestant, compare
+from stages.benching.workloads import WORK, Work, requests_of
 from stages.command import run
 from stages.engines.policy import Backbone, LoadedPolicy, load_policy, write_backbone
 from stages.engines.request import Sampling

@@ -39,13 +39,12 @@ def dialogues(requests: Sequence[Request]) -> Iterator[list[Request]]:
 
     What all requests of a stage are told, the system message, does not count, and has to be the same.
     """
-    told = [(*_parts(request), request.id, request) for request in requests]
-    told.sort(key=lambda entry: entry[:3])
+    told = sorted(((*_parts(request), request.id, request) for request in requests), key=lambda one: one[:3])
     group: list[Request] = []
-    for number, (system, text, _, request) in enumerate(told):
+    for number, (system, said, _, request) in enumerate(told):
         if group:
             before, other = told[number - 1][:2]
-            if before != system or 2 * _common(other, text) < min(len(other), len(text)):
+            if before != system or not _alike("\0".join(other), "\0".join(said)):
                 yield group
                 group = []
         group.append(request)
@@ -58,11 +57,14 @@ def rows_at_once(width: int, batch_tokens: int) -> int:
     return max(1, batch_tokens // width)
 
 
-def _parts(request: Request) -> tuple[str, str]:
-    """Return the system message, and all else that is said."""
+def _parts(request: Request) -> tuple[list[str], list[str]]:
+    """Return the system message, if there is one, and all else that is said."""
     system = [m.content for m in request.messages[:1] if m.role == "system"]
-    said = (m.content for m in request.messages[len(system) :])
-    return "".join(system), "\0".join(said)
+    return system, [m.content for m in request.messages[len(system) :]]
+
+
+def _alike(one: str, other: str) -> bool:
+    return 2 * _common(one, other) >= min(len(one), len(other))
 
 
 def _common(one: str, other: str) -> int:

@@ -123,9 +123,10 @@ def test_outside_of_git_the_files_are_still_reported(tmp_path: Path, monkeypatch
         make_report("--revs", "m2")
 
 
-def test_make_hands_on_the_names_and_makes_the_numbers_over_the_iterations_first():
+def test_make_hands_on_the_names_and_makes_first_what_the_report_reads():
     command = ["make", "-n", "--no-print-directory", "report", "VENV=x", "REVS=llama3-m2 qwen2-m2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    *_, first, last = done.stdout.splitlines()
+    *_, first, second, last = done.stdout.splitlines()
     assert first.startswith("python -m stages.iterations --out metrics/iterations.json ")
+    assert second == "python -m stages.human_report --exports ratings/exports --out metrics/human"
     assert last == "python -m stages.report --out metrics/report --revs llama3-m2 qwen2-m2"

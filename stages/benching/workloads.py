@@ -28,8 +28,8 @@ class Work(NamedTuple):
 WORK = {
     "respond": Work(128, 96),
     "scattered": Work(64, 96, scattered=True),
-    "reflect": Work(36, 256, reflect=True),
-    "small": Work(20, 24),
+    "reflect": Work(24, 256, reflect=True),
+    "small": Work(14, 24),
     "programs": Work(48, 96),
     "overhead": Work(128, 96),
 }

@@ -65,6 +65,7 @@ class _Account:
             self.response = entry.response
 
     def spent(self) -> Spent:
+        """Return what these calls took: as measured, and at most where the server did not say."""
         usage = self.response.usage if self.response else None
         read, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
         # An answer was one of the calls; the others that were not refused may have been served, too.

@@ -58,7 +58,7 @@ def _facts(run: Run) -> dict[str, str]:
             more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
             facts["files changed since"] = ", ".join(names[:LISTED]) + more if names else "none"
         except InputError:
-            pass
+            pass  # no repository: the facts above say so
     facts |= {name: str(run.setting(*keys)) for name, keys in GROUPS.items()}
     for path in (run.layout.params, *run.layout.locks):
         content = run.files.bytes_of(path)

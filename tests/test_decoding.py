@@ -80,15 +80,52 @@ def test_tokens_are_those_of_generate_one_by_one(kind: str, penalty: float, monk
     sampling = SAMPLING.model_copy(update={"repetition_penalty": penalty, "top_k": 20, "top_p": 0.95})
     expected = [generated(made, prompt, n, sampling, stop) for n, prompt in enumerate(PROMPTS)]
     assert len({len(row) for row in expected}) > 1  # some stop early
-    for rows, prefix in ((1, 0), (4, 5), (5, 0), (12, 3)):
+    decoder = Decoder(made, stop)
+    for rows, prefix in (
+        (12, 3),
+        (4, 5),
+        (1, 0),
+        (5, 0),
+        (12, 5),
+        (12, 5),
+    ):  # in the memory of the one before
         written: list[list[int]] = [[] for _ in PROMPTS]
         work = Work(PROMPTS, range(len(PROMPTS)), prefix, sampling)
-        for numbered in Decoder(made, stop).write(work, rows):
+        for numbered in decoder.write(work, rows):
             assert len(numbered) <= rows
             for number, token in numbered:
                 written[number].append(token)
         assert written == expected
     assert made.config._attn_implementation == "sdpa"
+
+
+def test_memory_is_used_again_but_not_by_two_runs_at_a_time():
+    from stages.engines.decoding import Decoder, Work
+
+    made = model("llama")
+    long = Work(PROMPTS, range(12), 5, SAMPLING)
+    works = [
+        (long, 4),
+        (replace(long, prompts=PROMPTS[:5], seeds=range(5)), 5),  # narrower
+        (
+            replace(long, prompts=[[100 + token for token in prompt] for prompt in PROMPTS]),
+            4,
+        ),  # another prefix
+        (replace(long, prompts=PROMPTS[:3], seeds=range(3), prefix=0), 2),
+        (long, 4),
+    ]
+    alone = [list(Decoder(made, [7]).write(*work)) for work in works]
+    decoder, places = Decoder(made, [7]), set()
+    for work, expected in zip(works, alone, strict=True):
+        assert list(decoder.write(*work)) == expected
+        assert decoder._spare is not None
+        places.add(decoder._spare.stored[0][0].data_ptr())
+    assert len(places) == 1
+
+    one, other = decoder.write(*works[0]), decoder.write(*works[2])
+    turns = [(next(one, None), next(other, None)) for _ in range(max(len(alone[0]), len(alone[2])) + 1)]
+    assert [turn for turn, _ in turns if turn] == alone[0]
+    assert [turn for _, turn in turns if turn] == alone[2]
 
 
 def test_layers_that_cannot_be_run_are_named():

@@ -47,6 +47,7 @@ class Decoder:
         self.stop_ids = frozenset(stop_ids)
         self.windows = windows_of(model.config)
         self._prefixes: OrderedDict[tuple[int, ...], list[Pair]] = OrderedDict()
+        self._spare: SlotCache | None = None
 
     def write(self, work: Work, rows: int) -> Iterator[list[tuple[int, int]]]:
         """Yield (number of the prompt, token) for all tokens of each forward pass, stop tokens included.
@@ -58,16 +59,20 @@ class Decoder:
             rows: how many run at once at most.
         """
         prefix = self.prefix(work.prompts[0][: work.prefix]) if work.prefix else None
-        run = _Run(self, work, min(rows, len(work.prompts)), prefix)
+        # a run that another one interrupts has the spare cache to itself; where one fails, it is let go
+        cache, self._spare = SlotCache() if self._spare is None else self._spare, None
+        run = _Run(self, work, min(rows, len(work.prompts)), cache, prefix)
         while run.waiting or run.running:
             yield run.advance()
+        self._spare = cache
 
     @torch.inference_mode()
     def prefix(self, tokens: Sequence[int]) -> list[Pair]:
         """Return every layer's keys and values of these tokens at the beginning of a row."""
         key = tuple(tokens)
         if key not in self._prefixes:
-            cache = SlotCache(1, len(tokens))
+            cache = SlotCache()
+            cache.begin(1, len(tokens))
             self.read(cache, [tokens], 0, [0])
             self._prefixes[key] = cache.stored
             if len(self._prefixes) > PREFIXES:
@@ -122,13 +127,14 @@ class Decoder:
 class _Run:
     """The rows that run, in the first slots without gaps, and the prompts that wait."""
 
-    def __init__(self, decoder: Decoder, work: Work, rows: int, prefix: list[Pair] | None):
+    def __init__(self, decoder: Decoder, work: Work, rows: int, cache: SlotCache, prefix: list[Pair] | None):
         width = max(map(len, work.prompts)) + work.sampling.max_new_tokens
         self.waiting = list(range(len(work.prompts)))
         self.running: list[int] = []
         self._decoder, self._work, self._rows = decoder, work, rows
         self._order = Order(work.prompts, work.prefix)
-        self._cache = SlotCache(rows, width, prefix)
+        self._cache = cache
+        cache.begin(rows, width, prefix)
         self._masks = decoder.row_masks(rows, width)
         self._chooser = Chooser(work.sampling, rows, decoder.model.device)
         self._uniforms = [uniforms(seed, work.sampling.max_new_tokens) for seed in work.seeds]
@@ -149,8 +155,8 @@ class _Run:
         """Read the prompts of some rows that begin, what they share with running ones excepted."""
         prompts, first = self._work.prompts, len(self.running)
         running = self._order.some(self.running)
-        chosen = self._chosen(free, running)
-        shared = [running.nearest(number) for number in chosen]
+        nearest = self._chosen(free, running)
+        chosen, shared = list(nearest), list(nearest.values())
         starts = [self._work.prefix if near is None else near[1] for near in shared]
         if any(shared):
             self._copy(first, shared)
@@ -158,17 +164,18 @@ class _Run:
         for slot, number in enumerate(chosen, first):
             self._masks.begin(slot, len(prompts[number]))
             self._chooser.begin(slot, prompts[number])
-        begun = set(chosen)
-        self.waiting = [number for number in self.waiting if number not in begun]
+        self.waiting = [number for number in self.waiting if number not in nearest]
         self.running += chosen
         return logits
 
-    def _chosen(self, free: int, running: Some) -> list[int]:
-        """Choose who begins in one forward pass: prompts with about as many tokens to read.
+    def _chosen(self, free: int, running: Some) -> dict[int, tuple[int, int] | None]:
+        """Choose who begins in one forward pass, and whom each has its first tokens from (see `nearest`).
 
+        They are prompts with about as many tokens to read.
         One that shares more with another that waits than with those that run begins after that one.
         """
-        ahead, ready, longest, looked = self._order.some(), list[tuple[int, int]](), 0, 0
+        ahead, longest, looked = self._order.some(), 0, 0
+        ready: list[tuple[int, int, tuple[int, int] | None]] = []
         for number in self.waiting[:free]:
             looked += 1
             near, before = running.nearest(number), ahead.nearest(number)
@@ -176,27 +183,26 @@ class _Run:
             if before is None or before[1] <= start:
                 own = len(self._work.prompts[number]) - start
                 ahead.add(number)
-                ready.append((own, number))
+                ready.append((own, number, near))
                 longest = max(longest, own)
             if len(ready) * longest >= PROMPT_TOKENS:
                 break
         ready.sort(key=lambda entry: -entry[0])
-        chosen = [
-            number
-            for count, (own, number) in enumerate(ready, 1)
+        chosen = {
+            number: near
+            for count, (own, number, near) in enumerate(ready, 1)
             if count == 1 or (count * longest <= PROMPT_TOKENS and 2 * own >= longest)
-        ]
+        }
         self._beginning = looked > len(chosen)
         return chosen
 
     def _copy(self, first: int, shared: Sequence[tuple[int, int] | None]) -> None:
         """Put what new rows share with running ones into their slots, from `first` on."""
         slots = {number: slot for slot, number in enumerate(self.running)}
-        pairs = [(slots[near[0]], slot) for slot, near in enumerate(shared, first) if near]
-        most = max(near[1] for near in shared if near)
-        # a row that shares less gets some columns too many: its own tokens take them before it looks there
-        sources, targets = torch.tensor(pairs, device=self._decoder.model.device).T
-        self._cache.share(sources, targets, slice(self._work.prefix, most))
+        for target, near in enumerate(shared, first):
+            if near:
+                number, tokens = near
+                self._cache.copy_columns(slots[number], target, slice(self._work.prefix, tokens))
 
     def _step(self) -> torch.Tensor:
         device = self._decoder.model.device
@@ -233,7 +239,8 @@ class _Run:
         last = len(self.running) - 1
         number, token = self.running.pop(), self._last.pop()
         if slot < last:
-            self._cache.move(last, slot, len(self._work.prompts[number]) + self._written[number])
+            end = len(self._work.prompts[number]) + self._written[number]
+            self._cache.copy_columns(last, slot, slice(self._work.prefix, end))
             self._masks.move(last, slot)
             self._chooser.move(last, slot)
             self.running[slot], self._last[slot] = number, token

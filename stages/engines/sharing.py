@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect, insort
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,17 +33,18 @@ class Order:
 
     def __init__(self, prompts: Sequence[Sequence[int]], prefix: int):
         """Take the prompts, of which the first `prefix` tokens are the same."""
-        self._prompts = [np.asarray(prompt, dtype=np.int64) for prompt in prompts]
+        self._lengths = [len(prompt) for prompt in prompts]
         self._least = prefix + WORTH
         self._numbers = sorted(range(len(prompts)), key=lambda number: prompts[number])
         self._places = {number: place for place, number in enumerate(self._numbers)}
+        rows = [np.asarray(prompts[number], dtype=np.int64) for number in self._numbers]
+        self._alike = np.array([_alike(one, other) for one, other in pairwise(rows)])
 
     def common(self, one: int, other: int) -> int:
         """Return how many tokens two prompts begin with alike; each keeps its last one for itself."""
-        a, b = self._prompts[one], self._prompts[other]
-        least = min(len(a), len(b)) - 1
-        differ = np.flatnonzero(a[:least] != b[:least])
-        return int(differ[0]) if len(differ) else least
+        own = min(self._lengths[one], self._lengths[other]) - 1
+        first, last = sorted((self._places[one], self._places[other]))
+        return own if first == last else min(own, int(self._alike[first:last].min()))
 
     def some(self, numbers: Iterable[int] = ()) -> Some:
         """Return some of the prompts, to look among."""
@@ -71,3 +73,10 @@ class Some:
         shared = [(self._order.common(number, other), other) for other in sides]
         tokens, other = max(shared, default=(0, number))
         return (other, tokens) if tokens >= self._order._least else None
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> int:
+    """Return how many tokens two prompts begin with alike."""
+    least = min(len(one), len(other))
+    differ = np.flatnonzero(one[:least] != other[:least])
+    return int(differ[0]) if len(differ) else least

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stages.records.errors import InputError
 from stages.records.jsonl import natural_key, read_records, write_records
 from stages.records.publish import publish_csv, publish_json, publishing
-from stages.records.schema import Context, Message, Preference, Response, ShareGptMessage
+from stages.records.schema import Context, Message, Preference, Response, ShareGptMessage, Turn
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip())
 
@@ -102,3 +102,16 @@ def test_a_table_is_read_back_and_what_is_missing_is_an_empty_cell(tmp_path: Pat
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [["a", "b"], ['x, "y"', "1.5"], ["", ""]]
     assert b"\r" not in (tmp_path / "t.csv").read_bytes()
+
+
+def test_records_share_the_set_of_their_fields_and_a_changed_copy_leaves_it_alone():
+    one, other = (
+        Message(role="user", content="a"),
+        Message.model_validate_json('{"role": "user", "content": "b"}'),
+    )
+    turn = Turn(role="seeker", text="c")  # not all of its fields are given
+    assert one.model_fields_set is other.model_fields_set
+    assert turn.model_fields_set == {"role", "text", "strategies"}
+    changed = one.model_copy(update={"content": "b"})
+    assert changed == other != one
+    assert one.model_fields_set == {"role", "content"}

@@ -31,9 +31,7 @@ def generate(
         stage: the name of the stage, for the folder and the progress bar.
         scratch: where work in progress lies.
     """
-    described = {"model": engine.model, "engine": engine.describe(), "sampling": sampling.model_dump()}
-    asked = [digest_value(request.as_json()) for request in requests]  # all at once are long
-    fingerprint = digest_value({**described, "requests": asked})[:16]
+    fingerprint = _fingerprint(engine, requests, sampling)
     with Journal(scratch / stage / fingerprint / "journal.jsonl") as journal:
         done = set(journal.responses)
         bar = tqdm(total=len(requests), initial=len(done), desc=stage, unit="text", disable=None)
@@ -42,6 +40,13 @@ def generate(
                 journal.append(batch)
                 bar.update(len(journal.responses) - bar.n)
         return [journal.responses[request.id] for request in requests]
+
+
+def _fingerprint(engine: Engine, requests: Sequence[Request], sampling: Sampling) -> str:
+    """Return 16 hex digits that name this work: all that its texts depend on."""
+    described = {"model": engine.model, "engine": engine.describe(), "sampling": sampling.model_dump()}
+    asked = [digest_value(request.as_json()) for request in requests]  # all at once are long
+    return digest_value({**described, "requests": asked})[:16]
 
 
 def generate_until(

@@ -149,9 +149,12 @@ def made_of() -> str:
 def compose(groups: dict[str, str], path: Path) -> None:
     """Write the parameters that conf/ gives for these groups; what is not named keeps its default."""
     from dvc.utils.hydra import compose_and_dump
+    from dvc.utils.serialize import modify_yaml
 
     overrides = [f"{group}={name}" for group, name in groups.items()]
     compose_and_dump(str(path), str(Path("conf").resolve()), None, "config", ".dvc/hydra_plugins", overrides)
+    with modify_yaml(path):
+        pass  # written as it is when a parameter is set: setting one then changes its line and no other
 
 
 def hand_edits() -> list[str]:

@@ -66,6 +66,8 @@ def load(path: Path) -> Any:
 def test_the_committed_parameters_are_the_composed_default(checkout: Path):
     experiment.compose({}, checkout / "composed.yaml")
     assert (checkout / "composed.yaml").read_text() == (checkout / "params.yaml").read_text()
+    experiment.settle_params({}, ["headline=m2"])  # what make m2 does
+    assert (checkout / "composed.yaml").read_text() == (checkout / "params.yaml").read_text()
 
 
 @pytest.mark.parametrize(

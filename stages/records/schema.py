@@ -3,9 +3,15 @@
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-NonEmpty = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, pattern=r"\S")]
+# JSON schemas leave these limits out. Servers that keep a model to a schema (by xgrammar) take a pattern,
+# which may be found anywhere by JSON schema, for the whole text, and beside a least length allow no quote.
+NonEmpty = Annotated[
+    str,
+    StringConstraints(strip_whitespace=False, min_length=1, pattern=r"\S"),
+    WithJsonSchema({"type": "string"}),
+]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -1,0 +1,74 @@
+"""The schemas that prompts carry, as the grammars that vLLM and SGLang keep a model to."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stages.prompts.reflection import Reflection, parse_reflection
+from stages.prompts.requests import response_schema
+from stages.prompts.self_reflection import parse_self_reflection
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text.strip())
+SAID = "That sounds hard.\nWhat would help you tonight?"
+
+
+def reflection(text: str, score: float | None = 7.5) -> dict[str, Any]:
+    parts = ("user_profile", "user_emotion", "user_personality", "user_intention")
+    return {
+        "understanding": dict.fromkeys(parts, text),
+        "evaluation_score": score,
+        "feedback": text,
+        "refined_response": text,
+    }
+
+
+@cache
+def accepts(kind: str) -> Callable[[str], bool]:
+    """Whether a server would let a model write this, and end it there; a token is a byte."""
+    import xgrammar
+
+    schema = Reflection.model_json_schema() if kind == "refine" else response_schema(kind)
+    tokens = xgrammar.TokenizerInfo([bytes([n]) for n in range(256)] + [b"<end>"], stop_token_ids=[256])
+    grammar = xgrammar.GrammarCompiler(tokens).compile_json_schema(json.dumps(schema))
+
+    def accepted(text: str) -> bool:
+        matcher = xgrammar.GrammarMatcher(grammar)
+        return matcher.accept_string(text) and matcher.accept_token(256)
+
+    return accepted
+
+
+@example(text=SAID, score=None)
+@given(text=TEXT, score=st.none() | st.floats(0, 10))
+def test_any_reflection_can_be_written(text: str, score: float | None):
+    written = json.dumps(reflection(text, score), ensure_ascii=False)
+    assert accepts("refine")(written)
+    assert parse_reflection(written).refined_response == text.strip()
+
+
+@example(text=SAID)
+@given(text=TEXT)
+def test_any_response_with_its_strategy_can_be_written(text: str):
+    written = json.dumps({"strategy": "Question", "text": text}, ensure_ascii=False)
+    assert accepts("self_reflection")(written)
+    assert parse_self_reflection(written).text == text.strip()
+
+
+@pytest.mark.parametrize("left", ["understanding", "evaluation_score", "feedback", "refined_response"])
+def test_what_lacks_a_key_cannot_be_written(left: str):
+    whole = reflection(SAID)
+    assert accepts("refine")(json.dumps(whole))
+    del whole[left]
+    assert not accepts("refine")(json.dumps(whole))
+
+
+def test_prose_cannot_be_written_and_what_is_empty_is_left_to_the_reader():
+    assert not accepts("refine")(SAID)
+    empty = json.dumps(reflection(" "))
+    assert accepts("refine")(empty)
+    assert parse_reflection(empty) is None

@@ -229,20 +229,30 @@ def _mend_lock() -> None:
     """Remove what a killed DVC has left of its list of files in use, if it is no JSON: DVC itself gives up.
 
     DVC writes `.dvc/tmp/rwlock` in place, with its guard locked: who can lock that sees no half of it.
+
+    Raises:
+        InputError: another process keeps the guard for seconds.
     """
-    from dvc.lock import make_lock
+    from dvc.lock import LockError, make_lock
     from dvc.repo import Repo
     from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 
     with Repo() as repo:
         folder = Path(repo.tmp_dir)
-        with make_lock(str(folder / RWLOCK_LOCK), tmp_dir=str(folder)):
-            listed = folder / RWLOCK_FILE
-            try:
-                json.loads(listed.read_bytes() if listed.exists() else b"{}")
-            except ValueError:
-                print(f"removed {listed}: a process was killed while it wrote it", file=sys.stderr)
-                listed.unlink()
+    listed, guard = folder / RWLOCK_FILE, folder / RWLOCK_LOCK
+    try:
+        with make_lock(str(guard), tmp_dir=str(folder)):
+            _remove_unless_json(listed)
+    except LockError:
+        raise InputError("another DVC holds it: try again when that has ended", file=guard) from None
+
+
+def _remove_unless_json(listed: Path) -> None:
+    try:
+        json.loads(listed.read_bytes() if listed.exists() else b"{}")
+    except ValueError:
+        print(f"removed {listed}: a process was killed while it wrote it", file=sys.stderr)
+        listed.unlink()
 
 
 if __name__ == "__main__":

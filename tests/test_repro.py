@@ -183,6 +183,23 @@ def test_what_a_kill_left_of_dvcs_lock_stops_nobody(
     assert "rwlock: a process was killed" in capsys.readouterr().err
 
 
+def test_a_dvc_that_does_not_let_go_is_one_line(project: Path, monkeypatch: pytest.MonkeyPatch):
+    import dvc.lock
+    import zc.lockfile
+
+    write(project, one=stage("one"))
+    monkeypatch.setattr(dvc.lock, "DEFAULT_TIMEOUT", 0.1)
+    folder = project / ".dvc" / "tmp"
+    folder.mkdir(exist_ok=True)
+    held = zc.lockfile.LockFile(str(folder / "rwlock.lock"))
+    with pytest.raises(InputError, match=r"rwlock\.lock: another DVC holds it: try again"):
+        repro.repro([], 2)
+    assert not (project / "one").exists()
+    held.close()
+    repro.repro([], 2)
+    assert (project / "one").exists()
+
+
 def test_threads_are_shared_unless_they_are_given(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with repro._shared_cores(2):

@@ -16,6 +16,7 @@ from typing import IO, Any
 import yaml
 
 from stages.engines.policy import Policy
+from stages.engines.template import ChatTemplate
 from stages.records.errors import InputError
 from stages.records.jsonl import read_text
 from stages.records.publish import publishing
@@ -26,6 +27,9 @@ GUARD = Path(__file__).with_name("guard.py")
 
 def merge(policy: Policy, out: Path) -> None:
     """Let LLaMA-Factory write the merged model to the folder `out`, whole or not at all.
+
+    It would leave a backbone's own chat template in it, which may say things in another place or way than the
+    template that the policy was trained with; here it is replaced by the latter.
 
     Raises:
         InputError: LLaMA-Factory failed (a full disk, weights that cannot be had ...): its last line.
@@ -52,6 +56,8 @@ def merge(policy: Policy, out: Path) -> None:
                 raise InputError(message, file=policy.folder)
             log.unlink()
             settings.unlink()
+            jinja = ChatTemplate.of(policy).jinja()
+            (folder / "chat_template.jinja").write_text(jinja, encoding="utf-8")
     except OSError as error:
         raise InputError(f"the merged model cannot be written: {error.strerror}", file=out) from None
 

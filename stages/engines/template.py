@@ -31,6 +31,7 @@ class ChatTemplate:
         if name not in TEMPLATES:
             raise InputError(f"LLaMA-Factory has no chat template named {name!r}")
         self.tokenizer = tokenizer
+        self.name = name
         self._template = get_template_and_fix_tokenizer(tokenizer, DataArguments(template=name))
         self.stop_ids: list[int] = sorted(self._template.get_stop_token_ids(tokenizer))
         self._remembering: Any = _Remembering(tokenizer)
@@ -52,6 +53,18 @@ class ChatTemplate:
         turns.append({"role": "assistant", "content": answer})
         prompt, response = self._template.encode_oneturn(self._remembering, turns, system)
         return prompt + response if answer else prompt
+
+    def jinja(self) -> str:
+        """Return the template in Jinja, as servers take it; what it makes ends where the answer begins.
+
+        Raises:
+            InputError: LLaMA-Factory has no Jinja for a template of this kind.
+        """
+        try:
+            return self._template._get_jinja_template(self.tokenizer)
+        except ValueError as error:
+            message = f"LLaMA-Factory cannot give the chat template {self.name!r} to a server: {error}"
+            raise InputError(message) from None
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of generated ids without special tokens and outer white space."""

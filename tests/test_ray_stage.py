@@ -75,7 +75,12 @@ def test_a_ray_of_its_own_listens_on_loopback_alone_and_is_gone_after_ctrl_c(
     script = "import time; from stages.engines.ray_cluster import connected\n"
     script += "with connected(1, 1.0, 0.0): print('up', flush=True), time.sleep(600)"
     child = subprocess.Popen(
-        [sys.executable, "-c", script], env=child_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", script],
+        env=child_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # as in a terminal: what runs in a shell's background does not hear of Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert child.stdout.read(2) == b"up", child.communicate()[1]
     of_ray = psutil.Process(child.pid).children(recursive=True)

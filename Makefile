@@ -82,7 +82,7 @@ study: setup  ## the method over five seeds with its controls, tested (an hour o
 	dvc repro prepare backbone
 	python -m stages.study --out metrics/study
 
-bench: setup setup-bench  ## measure the engine beside others, metrics/bench.json (20 minutes); ONLY="respond growth"
+bench: setup setup-bench  ## measure the engine beside others, metrics/bench.json (15 minutes); ONLY="respond growth"
 	python -m stages.bench --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
 
 # What the engine is measured against, apart from what the project needs; it shares .venv's torch.

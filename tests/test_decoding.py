@@ -81,14 +81,8 @@ def test_tokens_are_those_of_generate_one_by_one(kind: str, penalty: float, monk
     expected = [generated(made, prompt, n, sampling, stop) for n, prompt in enumerate(PROMPTS)]
     assert len({len(row) for row in expected}) > 1  # some stop early
     decoder = Decoder(made, stop)
-    for rows, prefix in (
-        (12, 3),
-        (4, 5),
-        (1, 0),
-        (5, 0),
-        (12, 5),
-        (12, 5),
-    ):  # in the memory of the one before
+    # one decoder: each run has the memory of the one before
+    for rows, prefix in ((12, 3), (4, 5), (1, 0), (5, 0), (12, 5), (12, 5)):
         written: list[list[int]] = [[] for _ in PROMPTS]
         work = Work(PROMPTS, range(len(PROMPTS)), prefix, sampling)
         for numbered in decoder.write(work, rows):

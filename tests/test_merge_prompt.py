@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ def test_what_cannot_be_put_in_jinja_is_named(backbone: Path):
     template = ChatTemplate(load_tokenizer(read_policy(backbone)), "chatglm3")
     with pytest.raises(InputError, match="cannot give the chat template 'chatglm3' to a server"):
         template.jinja()
+
+
+def test_a_policy_without_one_is_not_merged(backbone: Path, tmp_path: Path):
+    from stages.engines.merge import merge
+
+    policy = read_policy(backbone)
+    other = policy.backbone.model_copy(update={"template": "chatglm3"})
+    with pytest.raises(InputError, match="chat template 'chatglm3'"):
+        merge(replace(policy, backbone=other), tmp_path / "merged")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_merged_model_has_the_template_of_its_policy_and_not_the_backbone_s_own(

@@ -32,8 +32,10 @@ def merge(policy: Policy, out: Path) -> None:
     template that the policy was trained with; here it is replaced by the latter.
 
     Raises:
-        InputError: LLaMA-Factory failed (a full disk, weights that cannot be had ...): its last line.
+        InputError: LLaMA-Factory has no Jinja for the template, which is found out before anything is merged;
+            or it failed (a full disk, weights that cannot be had ...): its last line.
     """
+    jinja = ChatTemplate.of(policy).jinja()
     config: dict[str, Any] = yaml.safe_load(read_text(CONFIG)) | {
         "model_name_or_path": policy.weights,
         "template": policy.backbone.template,
@@ -56,7 +58,6 @@ def merge(policy: Policy, out: Path) -> None:
                 raise InputError(message, file=policy.folder)
             log.unlink()
             settings.unlink()
-            jinja = ChatTemplate.of(policy).jinja()
             (folder / "chat_template.jinja").write_text(jinja, encoding="utf-8")
     except OSError as error:
         raise InputError(f"the merged model cannot be written: {error.strerror}", file=out) from None

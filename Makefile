@@ -10,11 +10,10 @@ export TOKENIZERS_PARALLELISM = false
 GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE)) \
 	$(if $(HARDWARE),--hardware $(HARDWARE))
-REPRO = python -m stages.repro $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-vllm setup-sglang setup-bench plan m0 m1 m2 tables judge analyses report \
-	human-eval backbone skills study bench bench-gpu test lint clean
+.PHONY: help checkout setup setup-gpu setup-vllm setup-sglang setup-bench plan m0 m1 m2 tables judge analyses \
+	report human-eval backbone skills study bench bench-gpu check test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,8 +24,7 @@ $(DONE):
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and f"Python 3.11 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
-	$(VENV)/bin/python -m stages.scoring.wordnet
-	$(VENV)/bin/python -m stages.benchmarks.sentences
+	$(VENV)/bin/python -m selfevolve.nltk_data.install
 	touch $@
 
 # Servers for a GPU in environments of their own: their torch is not the one that LLaMA-Factory wants.
@@ -37,70 +35,76 @@ setup-vllm setup-sglang: setup-%:  ## build .venv-vllm or .venv-sglang for ENGIN
 setup-gpu: setup  ## DeepSpeed and bitsandbytes besides, for HARDWARE=gpus-zero2, gpus-zero3, qlora24
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt --requirement requirements-gpu.txt
 
-m0 m1 m2 m3 m4 m5: setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= HARDWARE= SET= NAME= JOBS=
-	@python -m stages.experiment $@ $(GROUPS) $(if $(JOBS),--jobs $(JOBS)) --name "$(NAME)" --set $(SET)
+# A run is kept in Git: whether it can be is asked before .venv is built.
+checkout:
+	@$(PYTHON) -m selfevolve.experiment.checkout
 
-plan: setup  ## what a run would take: contexts, tokens, hours, memory, disk; the same variables
-	@python -m stages.plan $(GROUPS) --set $(SET)
+# `exec`: no shell stands between make and what it runs, so that the one ends with the other.
+m0 m1 m2 m3 m4 m5: checkout setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= HARDWARE= SET= NAME=
+	@exec python -m selfevolve.experiment $@ $(GROUPS) --name "$(NAME)" --set $(SET)
 
-tables: setup  ## every model of the paper's tables 2 to 5, figures 5 and 6 (long); the same variables
-	@python -m stages.experiment $@ $(GROUPS) $(if $(JOBS),--jobs $(JOBS)) --name "$(NAME)" --set $(SET)
+plan: setup  ## what a run would cost: contexts, tokens, hours, memory, disk; the same variables
+	@python -m bench.plan $(GROUPS) --set $(SET)
 
-judge: setup  ## let a judge score and compare what the models answered (who: make m2 JUDGE=server, then this)
-	$(REPRO) judging/dvc.yaml
+tables: checkout setup  ## every model of the paper's tables 2 to 5, figures 5 and 6 (long); the same variables
+	@exec python -m selfevolve.experiment $@ $(GROUPS) --name "$(NAME)" --set $(SET)
 
-# The table is no DVC stage: it is made of whatever metrics files there are.
+judge: setup  ## let a judge score and compare the answers (choose it first: make m2 JUDGE=server)
+	exec python -m selfevolve.experiment.repro stages/judging/dvc.yaml
+
+# The table is no DVC stage: it is made from whatever metrics files exist.
 analyses: setup  ## relevance, phrases, inference, further test sets of the models in params.yaml; a table
-	$(REPRO) analyses/dvc.yaml
-	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv --plots metrics/iterations
+	exec python -m selfevolve.experiment.repro stages/analyses/dvc.yaml
+	python -m selfevolve.report.iterations --out metrics/iterations.json --table metrics/iterations.csv --plots metrics/iterations
 
-# No DVC stage either, and for the same reason.
-report: setup  ## all that was measured on one page, metrics/report/index.html; REVS="m2 llama3-paper-m2"
-	python -m stages.iterations --out metrics/iterations.json --table metrics/iterations.csv --plots metrics/iterations
-	python -m stages.human_report --exports ratings/exports --out metrics/human
-	python -m stages.report --out metrics/report --revs $(REVS)
+# The report is no DVC stage either, for the same reason.
+report: setup  ## everything that was measured on one page, metrics/report/index.html; REVS="m2 llama3-paper-m2"
+	python -m selfevolve.report.iterations --out metrics/iterations.json --table metrics/iterations.csv --plots metrics/iterations
+	python -m rating.report --exports ratings/exports --out metrics/human
+	python -m selfevolve.report --out metrics/report --revs $(REVS)
 
-# Ratings lie in ratings/ (or in DATABASE), which nothing here ever deletes. PRETEND=1: no models, to try a study.
+# Ratings lie in ratings/ (or in DATABASE), which no target deletes. PRETEND=1: try a rating study without models.
 human-eval: setup  ## people rate models: MODELS="m0 m1 m2" STUDY= PORT= HOST= URL= DATABASE= PRETEND=1
-	@python -m stages.human_eval_serve --study $(or $(STUDY),studies/pointwise.yaml) \
+	@python -m rating.serve --study $(or $(STUDY),rating/studies/pointwise.yaml) \
 		$(if $(MODELS),--models $(MODELS)) $(if $(PORT),--port $(PORT)) $(if $(HOST),--host $(HOST)) \
 		$(if $(URL),--url $(URL)) $(if $(DATABASE),--database $(DATABASE)) $(if $(PRETEND),--rehearse)
 
-# DVC works in backbones/trained/ and .scratch/; the weights in backbones/tiny/ are replaced when all is done.
-backbone: setup  ## train the tiny backbone in backbones/tiny/ anew (long; killed and started again it goes on)
-	dvc repro backbones/dvc.yaml:tiny
-	rm -rf backbones/.tiny && cp -r backbones/trained backbones/.tiny
-	rm -rf backbones/tiny && mv backbones/.tiny backbones/tiny
-	@echo "backbones/tiny holds the weights now; git checkout backbones/tiny brings back the ones in Git"
+# DVC works in testbed/trained/ and .scratch/; testbed/tiny/ is replaced when the training has ended.
+backbone: setup  ## train the tiny backbone in testbed/tiny/ anew (long; resumes where it was killed)
+	exec python -m selfevolve.experiment.repro testbed/dvc.yaml:tiny
+	rm -rf testbed/.tiny && cp -r testbed/trained testbed/.tiny
+	rm -rf testbed/tiny && mv testbed/.tiny testbed/tiny
+	@echo "testbed/tiny holds the weights now; git checkout testbed/tiny brings back the ones in Git"
 
-skills: setup  ## examine the tiny backbone in what its card says it can do
-	dvc repro backbone
-	python -m stages.skills --policy models/backbone --recipe backbones/params.yaml --out metrics/backbone/skills.json
+skills: setup  ## measure what the tiny backbone's card says it can do
+	exec python -m selfevolve.experiment.repro backbone
+	python -m testbed.skills --policy models/backbone --recipe testbed/params.yaml --out metrics/backbone/skills.json
 
-# Not a DVC stage: DVC would delete the committed tables before it begins. It keeps track by itself.
-study: setup  ## the method over five seeds with its controls, tested (an hour or more; goes on where it was)
-	dvc repro prepare backbone
-	python -m stages.study --out metrics/study
+study: setup  ## the method over five seeds with its controls, and its tables (hours; resumes); RUNS="self-11 human-11"
+	@exec python -m testbed.study $(RUNS)
 
-bench: setup setup-bench  ## measure the engine beside others, metrics/bench.json (15 minutes); ONLY="respond growth"
-	python -m stages.bench --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
+bench: setup setup-bench  ## measure the local engine beside others, metrics/bench.json (15 minutes); ONLY="respond growth"
+	python -m bench --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
 
-# What the engine is measured against, apart from what the project needs; it shares .venv's torch.
+# distilabel, which only the benchmark needs, in an environment of its own that shares .venv's torch.
 setup-bench: setup  ## build .venv-bench with distilabel
 	$(PYTHON) -m venv .venv-bench
 	echo $(abspath $(VENV))/lib/python3.11/site-packages > .venv-bench/lib/python3.11/site-packages/base.pth
 	.venv-bench/bin/python -m pip install --quiet --no-deps --requirement requirements-bench.txt
 
 bench-gpu: setup  ## an 8B model on a CUDA GPU: generation, SFT, DPO, 40 GB; ONLY="dpo engine"
-	python -m stages.bench_gpu --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
+	python -m bench.gpu --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
 
-test: setup lint  ## ruff, unit tests and one run of the whole pipeline in a temporary clone
+check: setup lint  ## ruff and the fast tests: no training, server, browser or pipeline run
+	python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test: setup lint  ## ruff and all tests, with one run of the whole pipeline in a temporary clone
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## ruff
 	ruff check .
 	ruff format --check .
 
-# What a judge has answered stays: it may have been paid for.
+# A judge's answers stay: they may have been paid for.
 clean:  ## remove work in progress (.scratch); outputs, DVC's cache and a judge's answers stay
 	if [ -d .scratch ]; then find .scratch -mindepth 1 -maxdepth 1 ! -name judge -exec rm -rf {} +; fi

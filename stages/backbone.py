@@ -1,34 +1,40 @@
 """Publish the backbone that everything starts from: `python -m stages.backbone --out models/backbone`.
 
 A model of Hugging Face (or an absolute folder) is a `policy.json` with its name, template and window; its
-weights stay where they are. A folder of this repository, such as `backbones/tiny`, is copied: tokenizer and
-weights, these in the precision that `backbone.dtype` names.
+weights stay where they are. A folder of this repository, such as `testbed/tiny`, is copied: tokenizer and
+weights, these in the precision that `backbone.dtype` names. A `.gguf` file is dequantised into that
+precision. Whatever it is, it is checked before anything is spent on it.
 """
 
 import argparse
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.command import read_params, run
-from stages.engines.policy import Backbone, write_backbone
-from stages.records.errors import InputError
-from stages.records.publish import publishing
-from stages.records.schema import NonEmpty
-from stages.training.tiny import TOKENIZER_FILES, convert
+from selfevolve.policies.checks import check_backbone, check_window
+from selfevolve.policies.convert import TOKENIZER_FILES, convert
+from selfevolve.policies.gguf import dequantise, gguf_file, read_header
+from selfevolve.policies.policy import Backbone, Source, write_backbone
+from selfevolve.records.schema import NonEmpty
+from selfevolve.runtime.command import run
+from selfevolve.runtime.digests import digest_file
+from selfevolve.runtime.errors import InputError
+from selfevolve.runtime.files import publishing
+from selfevolve.runtime.parameters import read_params
 
-FILES = (*TOKENIZER_FILES, "config.json", "model.safetensors")  # what stages.pretrain makes
+FILES = (*TOKENIZER_FILES, "config.json", "model.safetensors")  # what testbed.pretrain makes
+GENERATION = "generation_config.json"  # names the tokens that end a text; not every model has one
 DTYPES = ("float32", "bfloat16", "float16")
 
 
 class BackboneParams(Backbone):
     """Section `backbone` of params.yaml: the policy file's fields and a name.
 
-    `weights` is a Hugging Face name, an absolute folder, or a folder of this repository.
+    `weights` is a Hugging Face name, an absolute folder, a folder of this repository, or a `.gguf` file.
     """
 
     name: NonEmpty
+    source: None = None  # is found, not said
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,49 +45,56 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     params = read_params("backbone", BackboneParams, args.params)
     backbone = Backbone(**params.model_dump(include=set(Backbone.model_fields)))
-    source = own_folder(backbone.weights)
-    if source and backbone.dtype not in DTYPES:
+    file = gguf_file(backbone.weights)
+    source = None if file else own_folder(backbone.weights)
+    if (file or source) and backbone.dtype not in DTYPES:
         raise InputError(f"must be one of {', '.join(DTYPES)}", file=args.params, field="backbone.dtype")
     with publishing(args.out) as folder:
         folder.mkdir()
-        if source:
-            copy(source, folder, backbone)
+        if file:
+            backbone = unpack(file, folder, backbone)
+        elif source:
+            copy(source, folder, backbone.dtype)
             backbone = backbone.model_copy(update={"weights": "."})
+        check_backbone(folder, backbone, params.weights)
         write_backbone(folder, backbone)
 
 
 def own_folder(weights: str) -> Path | None:
     """Return the folder of this repository that `weights` names, or None for a name or an absolute folder.
 
-    All that begins with `backbones/` is meant as such a folder, whether it exists or not; else a relative
+    All that begins with `testbed/` is meant as such a folder, whether it exists or not; else a relative
     path is one if it exists (`meta-llama/Meta-Llama-3-8B-Instruct` does not).
     """
     path = Path(weights)
-    return path if weights.startswith("backbones/") or (not path.is_absolute() and path.is_dir()) else None
+    return path if weights.startswith("testbed/") or (not path.is_absolute() and path.is_dir()) else None
 
 
-def copy(source: Path, folder: Path, backbone: Backbone) -> None:
-    """Copy the tokenizer, and the weights in `backbone.dtype`, from a folder as stages.pretrain makes it.
+def unpack(file: Path, folder: Path, backbone: Backbone) -> Backbone:
+    """Dequantise a GGUF file into a folder; return what `policy.json` says of it."""
+    header = read_header(file)
+    check_window(header.window, backbone, backbone.weights)  # dequantising takes minutes
+    dequantise(file, header, folder, backbone.dtype)
+    source = Source(file=file.name, sha256=digest_file(file), quantisation=header.quantisation)
+    return backbone.model_copy(update={"weights": ".", "revision": None, "source": source})
 
-    Raises:
-        InputError: a file is missing or damaged, or the model's own window is smaller than the backbone's.
-    """
+
+def copy(source: Path, folder: Path, dtype: str) -> None:
+    """Copy the tokenizer, and the weights in this precision, from a folder as testbed.pretrain makes it."""
     from safetensors import SafetensorError
 
     for name in FILES:
         if not (source / name).is_file():
-            hint = "a folder whose weights stay where they are is given as an absolute path"
+            hint = "to use a folder where it is, name it by its absolute path"
             raise InputError(f"no such file ({hint})", file=source / name)
     for name in TOKENIZER_FILES:
         shutil.copyfile(source / name, folder / name)
+    if (source / GENERATION).is_file():
+        shutil.copyfile(source / GENERATION, folder / GENERATION)
     try:
-        convert(source, folder, backbone.dtype)
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise InputError(f"weights or config.json cannot be read: {error}", file=source) from None
-    if (longest := config.get("max_position_embeddings", 0)) < backbone.window:
-        message = f"the model takes {longest} tokens, backbone.window is {backbone.window}"
-        raise InputError(message, file=source / "config.json", field="max_position_embeddings")
+        convert(source, folder, dtype)
+    except SafetensorError as error:
+        raise InputError(f"the weights cannot be read: {error}", file=source) from None
 
 
 if __name__ == "__main__":

@@ -2,17 +2,19 @@
 
 The smoke tasks and local rows (`data_dir`, laid out `<benchmark>/<split>.jsonl` in the fields of the
 Hugging Face data sets) need no network; other tasks come from the Hub. Of a model that the table does not
-have (`--measure false`) the report has no scores, and the policy is not loaded.
+have (`--measure false`), and where the parameters name no task, the report has no scores, and the policy is
+not loaded.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.benchmarks.measure import Settings, go_offline, measure
-from stages.benchmarks.tasks import check_names, needs_hub
-from stages.command import read_params, run
-from stages.records.publish import publish_json
+from selfevolve.benchmarks.measure import Settings, go_offline, measure
+from selfevolve.benchmarks.tasks import check_names, needs_hub
+from selfevolve.runtime.command import run
+from selfevolve.runtime.files import publish_json
+from selfevolve.runtime.parameters import read_params
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,14 +25,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--measure", choices=("true", "false"), default="true")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
-    if args.measure == "false":
+    settings = read_params("capability", Settings, args.params)
+    if args.measure == "false" or not settings.tasks:
         publish_json(args.out, {"measured": False, "score": {}})
         return
-    settings = read_params("capability", Settings, args.params)
     check_names(settings.tasks, settings.data_dir)  # before the model, which can take minutes to load
     if not needs_hub(settings.tasks, settings.data_dir):
         go_offline()
-    from stages.engines.policy import load_policy
+    from selfevolve.policies.policy import load_policy
 
     policy = load_policy(args.policy)
     report = measure(policy.model, policy.tokenizer, settings)

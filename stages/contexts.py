@@ -7,27 +7,29 @@ and B.1). A dialogue too long for the model's window loses its oldest exchanges,
 seeker turn.
 
 Without `--train` there are test contexts alone, of any dialogues; with `--seeker-turns 1 2 all` only those
-in which the seeker has spoken so many turns.
+in which the seeker has spoken one, two or all turns.
 """
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from stages.command import Params, load_params, read_params, run
-from stages.dialogue.contexts import contexts, contexts_at, draw_evenly, split_parts
-from stages.engines.policy import read_policy
-from stages.engines.template import ChatTemplate
-from stages.engines.window import drop_oldest
-from stages.prompts.requests import response_messages
-from stages.prompts.templates import load_prompts
-from stages.records.errors import InputError
-from stages.records.jsonl import natural_key, read_records, write_records
-from stages.records.publish import publish_json, publishing
-from stages.records.schema import Context, Dialogue
+from selfevolve.data.contexts import Shorten, contexts, contexts_at, draw_fitting
+from selfevolve.data.split import split_parts
+from selfevolve.policies.policy import read_policy
+from selfevolve.policies.window import ChatTemplate, Window
+from selfevolve.prompts.requests import response_messages
+from selfevolve.prompts.templates import load_prompts
+from selfevolve.records.jsonl import read_records, write_folder
+from selfevolve.records.schema import Context, Dialogue, Message
+from selfevolve.runtime.command import run
+from selfevolve.runtime.errors import InputError
+from selfevolve.runtime.files import publish_json
+from selfevolve.runtime.parameters import Params, load_params, read_params
 
 
 class ContextsParams(Params):
@@ -61,22 +63,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     if len({file.stem for file in args.train}) < len(args.train):
         parser.error("--train: the parts are named after their files, and two of these have the same name")
     params = read_params("contexts", ContextsParams, args.params)
-    fit = _Fit(args.policy, args.params, params)
+    shorten = _shortener(args.policy, args.params, params)
     written: dict[str, list[Context]] = {}
     metrics: dict[str, Any] = {}
-    test, counts = _test(read_records(args.test, Dialogue), args.seeker_turns)
-    written["test"], metrics["test"] = fit(test, params.test_limit)
-    metrics["test"] |= counts
+    dialogues = read_records(args.test, Dialogue)
+    turns = args.seeker_turns
+    test = [
+        c for dialogue in dialogues for c in (contexts_at(dialogue, turns) if turns else contexts(dialogue))
+    ]
+    written["test"], metrics["test"] = draw_fitting(test, params.test_limit, params.seed, shorten)
+    if turns:
+        lengths = [len(dialogue.turns) // 2 for dialogue in dialogues]
+        numbers = sorted(turn for turn in set(turns) if turn != "all")
+        short = {str(number): sum(length < number for length in lengths) for number in numbers}
+        metrics["test"]["dialogues_too_short_for"] = short
     for file in args.train:
-        for name, dialogues in _parts(file, params).items():
-            skipped = params.skip_first_exchanges, params.skip_last_turns
-            part = [c for dialogue in dialogues for c in contexts(dialogue, *skipped)]
-            written[name], counts = fit(part, params.part_limit)
-            metrics[name] = {"dialogues": len(dialogues), **counts}
-    with publishing(args.out) as folder:
-        folder.mkdir()
-        for name, records in written.items():
-            write_records(folder / f"{name}.jsonl", records)
+        by_id = {dialogue.id: dialogue for dialogue in read_records(file, Dialogue)}
+        for number, ids in enumerate(split_parts(by_id, params.parts, params.seed, file), start=1):
+            name, skipped = f"{file.stem}-{number}", (params.skip_first_exchanges, params.skip_last_turns)
+            found = [context for identity in ids for context in contexts(by_id[identity], *skipped)]
+            written[name], counts = draw_fitting(found, params.part_limit, params.seed, shorten)
+            metrics[name] = {"dialogues": len(ids), **counts}
+    write_folder(args.out, written)
     publish_json(args.metrics, metrics)
 
 
@@ -89,74 +97,28 @@ def _seeker_turns(text: str) -> int | str:
     return int(text)
 
 
-def _test(
-    dialogues: Sequence[Dialogue], turns: Sequence[int | str] | None
-) -> tuple[list[Context], dict[str, Any]]:
-    """Return the test contexts, and how many dialogues are too short for each number of seeker turns."""
-    if turns is None:
-        return [c for dialogue in dialogues for c in contexts(dialogue)], {}
-    numbers = {turn for turn in turns if isinstance(turn, int)}
-    found = [c for d in dialogues for c in contexts_at(d, numbers, all_turns="all" in turns)]
-    lengths = [len(dialogue.turns) // 2 for dialogue in dialogues]
-    short = {str(number): sum(length < number for length in lengths) for number in sorted(numbers)}
-    return found, {"dialogues_too_short_for": short}
+def _shortener(policy: Path, file: Path, params: ContextsParams) -> Shorten:
+    """Return what makes a context fit the window: the prompt, and room for the longest answer to it."""
+    chain = read_policy(policy)
+    # One token less: of a sample that fills cut-off or window nobody could tell whether it was cut.
+    window = Window(ChatTemplate.of(chain), min(chain.backbone.window, params.cutoff_len) - 1)
+    if params.answer_tokens >= window.tokens:
+        raise InputError("must be smaller than the window", file=file, field="contexts.answer_tokens")
+    prompts = load_prompts(load_params("prompts", file)["dir"])
+    least = len(
+        window.template.encode(response_messages(prompts, "task", [Message(role="user", content="")]))
+    )
+    if least > window.tokens - params.answer_tokens:
+        room = f"{window.tokens} tokens with {params.answer_tokens} for the answer"
+        raise InputError(f"the task prompt alone takes {least} tokens, the window is {room}", file=file)
 
+    def shorten(context: Context) -> tuple[list[Message], int]:
+        golden = len(window.template.tokenizer.encode(context.golden, add_special_tokens=False)) + 1
+        reserved = max(params.answer_tokens, golden)
+        fitted = window.fit(context.messages, partial(response_messages, prompts, "task"), reserved)
+        return fitted.turns if fitted.fits else [], fitted.dropped
 
-def _parts(file: Path, params: ContextsParams) -> dict[str, list[Dialogue]]:
-    """Return the dialogues of each part of a file, by the part's name.
-
-    Raises:
-        InputError: it has fewer dialogues than there are parts.
-    """
-    found = {dialogue.id: dialogue for dialogue in read_records(file, Dialogue)}
-    try:
-        parts = split_parts(found, params.parts, params.seed)
-    except InputError as error:
-        raise InputError(str(error), file=file) from None
-    return {
-        f"{file.stem}-{number}": [found[identity] for identity in ids]
-        for number, ids in enumerate(parts, start=1)
-    }
-
-
-class _Fit:
-    """Samples contexts and makes them fit: prompt, and room for the longest answer that may follow."""
-
-    def __init__(self, policy: Path, params_file: Path, params: ContextsParams):
-        chain = read_policy(policy)
-        # one less: of a sample that fills cut-off or window nobody could tell whether it was cut
-        self.window = min(chain.backbone.window, params.cutoff_len) - 1
-        self.template = ChatTemplate.of(chain)
-        self.prompts = load_prompts(load_params("prompts", params_file)["dir"])
-        self.answer = params.answer_tokens
-        self.seed = params.seed
-        if self.answer >= self.window:
-            raise InputError(
-                "must be smaller than the window", file=params_file, field="contexts.answer_tokens"
-            )
-
-    def __call__(self, found: list[Context], limit: int | None) -> tuple[list[Context], dict[str, int]]:
-        """Return at most `limit` contexts, drawn with the seed, and what was done to them."""
-        chosen = found if limit is None else draw_evenly(found, limit, self.seed)
-        dialogues = {context.id.rpartition("#")[0] for context in chosen}
-        counts = {"found": len(found), "sampled": len(chosen), "dialogues_sampled": len(dialogues)}
-        counts |= {"shortened": 0, "exchanges_dropped": 0}
-        kept: list[Context] = []
-        for context in sorted(chosen, key=lambda context: natural_key(context.id)):
-            golden = len(self.template.tokenizer.encode(context.golden, add_special_tokens=False)) + 1
-            messages, dropped = drop_oldest(
-                context.messages,
-                lambda left: response_messages(self.prompts, "task", left),
-                self.template,
-                self.window - max(self.answer, golden),
-            )
-            counts["exchanges_dropped"] += dropped
-            counts["shortened"] += dropped > 0
-            if messages is not None:
-                kept.append(context.model_copy(update={"messages": messages}))
-        counts["too_long"] = len(chosen) - len(kept)
-        counts["written"] = len(kept)
-        return kept, counts
+    return shorten
 
 
 if __name__ == "__main__":

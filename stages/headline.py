@@ -1,14 +1,10 @@
 """Copy the numbers of one model to one path, so that `dvc metrics diff m1 m2` compares two iterations."""
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
-from stages.command import run
-from stages.records.errors import InputError
-from stages.records.jsonl import read_text
-from stages.records.publish import publish_json
+from selfevolve.runtime.command import run
+from selfevolve.runtime.files import publish_json, read_json
 
 
 def main() -> None:
@@ -18,7 +14,7 @@ def main() -> None:
     parser.add_argument("--capability", type=Path, required=True, help="the model's lm-eval results")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    text, capability = _read(args.text), _read(args.capability)
+    text, capability = read_json(args.text), read_json(args.capability)
     publish_json(
         args.out,
         {
@@ -28,13 +24,6 @@ def main() -> None:
             "capability": capability["score"],
         },
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"not JSON: {error.msg}", file=path) from None
 
 
 if __name__ == "__main__":

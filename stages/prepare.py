@@ -1,23 +1,29 @@
-"""Clean the corpora, split ESConv, remove leaks: raw files in, dialogues and table 1 out."""
+"""Clean the corpora, split ESConv, remove leaks: raw files in, dialogues and table 1 out.
+
+Besides the dialogues the folder has `facts.json`: every phrase of every gold profile in them, by fact, and
+the words that stand in such phrases alone.
+"""
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from stages.command import Params, read_params, run
-from stages.dialogue.cleaning import CleaningCounts, clean_corpus
-from stages.dialogue.formats import load_corpus
-from stages.dialogue.leakage import KINDS, LeakageReport, remove_duplicates
-from stages.dialogue.split import split_by_profile
-from stages.dialogue.statistics import table_1
-from stages.records.errors import InputError
-from stages.records.jsonl import write_records
-from stages.records.publish import publish_json, publishing
-from stages.records.schema import Dialogue
+from selfevolve.data.cleaning import clean_corpus, table_1
+from selfevolve.data.corpus import load_corpus
+from selfevolve.data.corpus_files import counted_files
+from selfevolve.data.layouts import Roles
+from selfevolve.data.leakage import KINDS, remove_duplicates
+from selfevolve.data.split import split_dialogues
+from selfevolve.metrics.facts import gold_facts
+from selfevolve.records.jsonl import write_folder
+from selfevolve.records.schema import Dialogue
+from selfevolve.runtime.command import run
+from selfevolve.runtime.errors import InputError
+from selfevolve.runtime.files import publish_json, publishing
+from selfevolve.runtime.parameters import Params, read_params
 
 CORPORA = ("esconv", "extes", "serveforemo")
 MinTurns = Annotated[int, Field(ge=2)]
@@ -38,6 +44,7 @@ class PrepareParams(Params):
     test_share: float = Field(gt=0, lt=1)
     min_turns: MinTurnsParams
     near_duplicate: float = Field(gt=0, le=1)
+    roles: Roles | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,52 +59,38 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = read_params("prepare", PrepareParams, args.params)
 
     cleaned: dict[str, list[Dialogue]] = {}
-    counts: dict[str, CleaningCounts] = {}
+    metrics: dict[str, Any] = {}
     for corpus in CORPORA:
-        raw = load_corpus(getattr(args, corpus), corpus)
-        cleaned[corpus], counts[corpus] = clean_corpus(raw, getattr(params.min_turns, corpus))
+        files = counted_files(getattr(args, corpus))
+        raw = load_corpus(getattr(args, corpus), corpus, params.roles)
+        cleaned[corpus], counts = clean_corpus(raw, getattr(params.min_turns, corpus))
+        # Table 1 is taken before duplicates are removed, as in the paper.
+        metrics[corpus] = {"table_1": table_1(cleaned[corpus]), "files": files, **counts.metrics()}
 
-    rule, train, test = split_by_profile(cleaned["esconv"], params.test_share, params.seed)
+    split = split_dialogues(cleaned["esconv"], params.test_share, params.seed)
     synesc = [*cleaned["extes"], *cleaned["serveforemo"]]
-    leakage = remove_duplicates(test, [*train, *synesc], params.near_duplicate)
-    kept_train = [dialogue for dialogue in leakage.kept if dialogue.source == "esconv"]
-    kept_synesc = [dialogue for dialogue in leakage.kept if dialogue.source != "esconv"]
-    if not kept_train:
+    leakage = remove_duplicates(split.test, [*split.train, *synesc], params.near_duplicate)
+    for corpus in CORPORA:
+        removed = [found.name for found in leakage.removed if found.dialogue.source == corpus]
+        metrics[corpus]["duplicates_removed"] = {kind: removed.count(kind) for kind in KINDS}
+    dialogues = {
+        "esconv_train": [dialogue for dialogue in leakage.kept if dialogue.source == "esconv"],
+        "esconv_test": split.test,
+        "synesc": [dialogue for dialogue in leakage.kept if dialogue.source != "esconv"],
+    }
+    if not dialogues["esconv_train"]:
         raise InputError("every ESConv training dialogue duplicates a test dialogue", file=args.esconv)
-
-    with publishing(args.out) as folder:
-        folder.mkdir()
-        write_records(folder / "esconv_train.jsonl", kept_train)
-        write_records(folder / "esconv_test.jsonl", test)
-        write_records(folder / "synesc.jsonl", kept_synesc)
-    metrics: dict[str, Any] = {
-        corpus: _corpus_metrics(corpus, cleaned[corpus], counts[corpus], leakage) for corpus in CORPORA
-    }
+    inside_test = [found.kind for found in leakage.inside_test]
     metrics["splits"] = {
-        "rule": rule,
-        "esconv_train": len(kept_train),
-        "esconv_test": len(test),
-        "synesc": len(kept_synesc),
-        "esconv_test_duplicates_kept": {
-            kind: sum(found.kind == kind for found in leakage.inside_test) for kind in ("exact", "near")
-        },
+        "rule": split.rule,
+        **{name: len(found) for name, found in dialogues.items()},
+        "esconv_test_duplicates_kept": {kind: inside_test.count(kind) for kind in ("exact", "near")},
     }
+    with publishing(args.out) as folder:
+        write_folder(folder, dialogues)
+        facts = gold_facts([dialogue for part in dialogues.values() for dialogue in part])
+        publish_json(folder / "facts.json", facts.model_dump())
     publish_json(args.metrics, metrics)
-
-
-def _corpus_metrics(
-    corpus: str, dialogues: list[Dialogue], counts: CleaningCounts, leakage: LeakageReport
-) -> dict[str, Any]:
-    """Return one corpus's figures; table 1 is taken before duplicates are removed, as in the paper."""
-    cleaning = dataclasses.asdict(counts)
-    skipped = cleaning.pop("skipped")
-    removed = [found.name for found in leakage.removed if found.dialogue.source == corpus]
-    return {
-        "table_1": table_1(dialogues),
-        "skipped": skipped,
-        "cleaning": cleaning,
-        "duplicates_removed": {kind: removed.count(kind) for kind in KINDS},
-    }
 
 
 if __name__ == "__main__":

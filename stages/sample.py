@@ -1,7 +1,6 @@
 """Pick one dialogue that shows the difference: `python -m stages.sample --first ... --last ... --out ...`.
 
-It is picked by a rule and not by hand, and how many contexts fit the rule is said beside it. The rule needs
-the hidden profiles of the mini world.
+A rule picks it, not a hand, and the output says how many contexts fit the rule. The rule needs gold profiles.
 """
 
 import argparse
@@ -9,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.command import run
-from stages.records.errors import InputError
-from stages.records.jsonl import natural_key, read_records
-from stages.records.publish import publish_json
-from stages.records.schema import Context, Response
-from stages.world.takeup import Seekers, take_up
+from selfevolve.metrics.facts import Seekers
+from selfevolve.records.jsonl import natural_key, read_by_id, read_records
+from selfevolve.records.schema import Context, Response
+from selfevolve.runtime.command import run
+from selfevolve.runtime.files import publish_json
 
 RULE = (
     "the first context, in the order of ids, to which the first model's response names no fact at all, and "
@@ -30,53 +28,47 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--last", type=Path, required=True, help="responses of the last model")
     parser.add_argument("--contexts", type=Path, required=True, help="what both answer")
     parser.add_argument("--dialogues", type=Path, required=True, help="what the contexts were cut from")
+    parser.add_argument("--vocabulary", type=Path, required=True, help="phrases of all gold profiles (JSON)")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     contexts = sorted(read_records(args.contexts, Context), key=lambda context: natural_key(context.id))
-    responses = []
-    for file in (args.first, args.last):
-        texts = {response.id: response.text for response in read_records(file, Response)}
-        if missing := [context.id for context in contexts if context.id not in texts]:
-            raise InputError("has no record of this id", file=file, record=missing[0])
-        responses.append(texts)
-    publish_json(args.out, pick(contexts, *responses, Seekers(args.dialogues), args.contexts))
+    ids = [context.id for context in contexts]
+    responses = [read_by_id(file, Response, ids) for file in (args.first, args.last)]
+    seekers = Seekers(args.dialogues, args.vocabulary)
+    publish_json(args.out, pick(contexts, *responses, seekers, args.contexts))
 
 
 def pick(
-    contexts: Sequence[Context], first: dict[str, str], last: dict[str, str], seekers: Seekers, file: Path
+    contexts: Sequence[Context],
+    first: dict[str, Response],
+    last: dict[str, Response],
+    seekers: Seekers,
+    file: Path,
 ) -> dict[str, Any]:
-    """Return the contents of sample.json.
-
-    Args:
-        contexts: in the order in which they are tried.
-        first: the first model's response by context id.
-        last: the last model's.
-        seekers: of the dialogues that the contexts were cut from.
-        file: where the contexts were read, for errors.
-    """
+    """Return the contents of sample.json; `file` is where the contexts were read, for errors."""
     matching = []
     profiles = 0
     for context in contexts:
-        if (seen := seekers.find(context.id, file)) is None:
+        if (seeker := seekers.find(context.id, file)) is None:
             continue
         profiles += 1
-        taken = take_up(last[context.id], seen.profile, seen.turn)
-        if take_up(first[context.id], seen.profile, seen.turn).generic and taken.personal:
-            matching.append((context, taken))
+        mentions = seeker.mentions(context.id, last[context.id].text)
+        if seeker.mentions(context.id, first[context.id].text).generic and mentions.personal:
+            matching.append((context, mentions))
     counts = {"contexts": len(contexts), "matching": len(matching)}
     if not profiles:
-        return counts | {"reason": "the dialogues have no hidden profiles (only the mini world's have)"}
+        return counts | {"reason": "the dialogues have no gold profiles"}
     counts = {"rule": RULE, **counts}
     if not matching:
         return counts
-    context, taken = matching[0]
+    context, mentions = matching[0]
     return counts | {
         "id": context.id,
         "messages": [message.model_dump() for message in context.messages[-SHOWN:]],
-        "first": first[context.id],
-        "last": last[context.id],
+        "first": first[context.id].text,
+        "last": last[context.id].text,
         "golden": context.golden,
-        "own": list(taken.own),
+        "own": mentions.own,
     }
 
 

@@ -8,27 +8,23 @@ stop training early; the test dialogues are not used for that.
 """
 
 import argparse
-import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import Field
 
-from stages.command import Params, load_params, read_params, run
-from stages.dialogue.alpaca import AlpacaItem, item_messages, load_alpaca
-from stages.dialogue.contexts import chat_messages
-from stages.dialogue.split import hold_out
-from stages.engines.policy import read_policy
-from stages.engines.template import ChatTemplate
-from stages.engines.window import split_conversation
-from stages.prompts.templates import load_prompts
-from stages.records.jsonl import read_records, write_records
-from stages.records.publish import publish_json, publishing
-from stages.records.schema import Conversation, Dialogue, Message
-from stages.training.datasets import sharegpt
-
-T = TypeVar("T")
+from selfevolve.data.corpus import AlpacaItem, load_alpaca
+from selfevolve.data.corpus_files import counted_files
+from selfevolve.data.samples import draw, sft_samples
+from selfevolve.data.split import hold_out
+from selfevolve.policies.policy import read_policy
+from selfevolve.policies.window import ChatTemplate, split_conversation
+from selfevolve.prompts.templates import load_prompts
+from selfevolve.records.jsonl import read_records, write_folder
+from selfevolve.records.schema import Dialogue
+from selfevolve.runtime.command import run
+from selfevolve.runtime.files import publish_json
+from selfevolve.runtime.parameters import Params, load_params, read_params
 
 
 class SftDataParams(Params):
@@ -54,61 +50,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     params = read_params("sft_data", SftDataParams, args.params)
     system = load_prompts(load_params("prompts", args.params)["dir"]).text("task")
-    found = read_records(args.dialogues, Dialogue)
-    dialogues = _sample(found, params.dialogue_limit, params.seed)
-    items, replayed = _replay(args.alpaca, params) if args.replay == "alpaca" else ([], {})
     template = ChatTemplate.of(read_policy(args.policy))
-    valid = hold_out([d.id for d in dialogues], params.valid_share, params.seed)
-    counts: dict[str, int] = {
-        "dialogues_found": len(found),
-        "dialogues": len(dialogues),
-        "alpaca_items": len(items),
-        **replayed,
-        "continued_samples": 0,
-        "exchanges_too_long": 0,
-    }
-    length = params.cutoff_len - 1  # of one that fills it nobody could tell whether it was cut
-    samples: dict[str, list[Conversation]] = {"train": [], "valid": []}
-    for dialogue in dialogues:
-        part = "valid" if dialogue.id in valid else "train"
-        samples[part] += _samples(dialogue.id, chat_messages(dialogue), system, template, length, counts)
-    for item in items:
-        samples["train"] += _samples(item.id, item_messages(item), "", template, length, counts)
-    counts |= {name: len(records) for name, records in samples.items()}
-    with publishing(args.out) as folder:
-        folder.mkdir()
-        for name, records in samples.items():
-            write_records(folder / f"{name}.jsonl", records)
-    publish_json(args.metrics, counts)
+    found = read_records(args.dialogues, Dialogue)
+    dialogues = draw(found, params.dialogue_limit, params.seed)
+    items, replayed = _replay(args.alpaca, params) if args.replay == "alpaca" else ([], {})
+    samples, counts = sft_samples(
+        dialogues,
+        hold_out([dialogue.id for dialogue in dialogues], params.valid_share, params.seed),
+        items,
+        system,
+        # One token less: of a sample that fills the window nobody could tell whether it was cut.
+        lambda messages, head: split_conversation(messages, head, template, params.cutoff_len - 1),
+    )
+    sources = {"dialogues_found": len(found), "dialogues": len(dialogues), "alpaca_items": len(items)}
+    write_folder(args.out, samples)
+    publish_json(args.metrics, sources | replayed | counts)
 
 
 def _replay(file: Path, params: SftDataParams) -> tuple[list[AlpacaItem], dict[str, int]]:
-    """Return the sampled items, and how many of the file were of no use or are wanting."""
-    alpaca = load_alpaca(file)
-    counts = {f"alpaca_{reason}": number for reason, number in alpaca.skipped.items()}
-    counts["alpaca_missing"] = max(0, params.alpaca_items - len(alpaca.items))
-    return _sample(alpaca.items, params.alpaca_items, params.seed), counts
-
-
-def _sample(found: Sequence[T], count: int | None, seed: int) -> list[T]:
-    return list(found) if count is None else random.Random(seed).sample(found, min(count, len(found)))
-
-
-def _samples(
-    identity: str,
-    messages: Sequence[Message],
-    system: str,
-    template: ChatTemplate,
-    length: int,
-    counts: dict[str, int],
-) -> list[Conversation]:
-    pieces, lost = split_conversation(messages, system, template, length)
-    counts["exchanges_too_long"] += lost
-    counts["continued_samples"] += max(0, len(pieces) - 1)
-    return [
-        Conversation(id=f"{identity}#{number}", system=system, conversations=sharegpt(piece))
-        for number, piece in enumerate(pieces)
-    ]
+    """Return the drawn items, and how many items of the file were skipped and how many are missing."""
+    counts = {"alpaca_files_passed_over": counted_files(file)["passed_over"]}
+    items, skipped = load_alpaca(file)
+    counts |= {f"alpaca_{reason}": number for reason, number in skipped.items()}
+    counts["alpaca_missing"] = max(0, params.alpaca_items - len(items))
+    return draw(items, params.alpaca_items, params.seed), counts
 
 
 if __name__ == "__main__":

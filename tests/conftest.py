@@ -1,25 +1,33 @@
 """What several tests need: a small policy, a mini world, rows, a server, and a way to run stages."""
 
+import contextlib
+import io
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import hypothesis
 import pytest
 import yaml
 
-from tests.sessions import DEFAULTS, World
-from tests.upstreams import Upstream
+from tests.support.sessions import DEFAULTS, World
+from tests.support.upstreams import Upstream
+
+if TYPE_CHECKING:
+    from tests.support.graphs import Graph
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ESC_SHARED") or ROOT.parent / "shared")
-DVC_FILES = ("data/dvc.yaml", "judging/dvc.yaml", "analyses/dvc.yaml")
+DVC_FILES = ("data/dvc.yaml", "testbed/dvc.yaml", "stages/judging/dvc.yaml", "stages/analyses/dvc.yaml")
 # One thread each: tests run beside each other's servers and stages on machines with few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -33,8 +41,41 @@ hypothesis.settings.load_profile("same")
 LONGEST = ("test_pipeline.py", "test_study.py", "test_train.py", "test_tables.py")
 
 
+# `make check` skips these files: their tests train, start a server, a browser or a cluster, run a pipeline,
+# or decode and simulate for longer than the rest of their room together.
+SLOW = (
+    *("bench/test_bench.py", "bench/test_bench_gpu.py", "benchmarks/test_capability.py"),
+    *("engines/test_decoding.py", "engines/test_engines.py", "rating/test_ratings_truth.py"),
+    *("engines/test_openai_engine.py", "engines/test_openai_stage.py", "engines/test_ray_engine.py"),
+    *("engines/test_ray_stage.py", "engines/test_server_engine.py", "engines/test_server_programs.py"),
+    *("engines/test_server_stage.py", "experiment/test_pipeline_child.py", "judge/test_judge_faults.py"),
+    *("nltk_data/test_punkt.py", "nltk_data/test_wordnet.py", "pipeline/test_pipeline.py"),
+    *("pipeline/test_tables.py", "policies/test_loading.py", "policies/test_merge_killed.py"),
+    *("policies/test_merge_prompt.py", "rating/test_rating_attacks.py", "rating/test_rating_browser.py"),
+    *("rating/test_rating_database.py", "rating/test_rating_faults.py", "rating/test_rating_http.py"),
+    *("rating/test_rating_models.py", "rating/test_rating_operator.py", "rating/test_rating_pictures.py"),
+    *("rating/test_rating_thinking.py",),
+    *("testbed/test_pretrain.py", "testbed/test_skills.py", "testbed/test_study.py"),
+    *("training/test_hardware.py", "training/test_hardware_parsed.py", "training/test_train.py"),
+    "experiment/test_ending.py",
+    *("bench/test_rounding.py", "policies/test_unmerged.py", "training/test_train_bfloat16.py"),
+    *("engines/test_end_tokens.py", "engines/test_sharing.py"),
+)
+
+
+SLOW_FILES = {ROOT / "tests" / name for name in SLOW}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the slow files unread where they would be deselected: what they import takes seconds."""
+    return True if collection_path in SLOW_FILES and config.option.markexpr == "not slow" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first; the rest stays in the order of names."""
+    """Mark what `make check` leaves out, and put the files that take longest first."""
+    for item in items:
+        if item.path in SLOW_FILES:
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
@@ -58,11 +99,11 @@ def random_backbone(folder: Path, texts: list[str], vocabulary: int, window: int
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from stages.engines.policy import Backbone, write_backbone
-    from stages.training import tiny
+    from selfevolve.policies.policy import Backbone, write_backbone
+    from testbed import pretrain
 
     folder.mkdir(parents=True)
-    size = tiny.build_tokenizer(texts, vocabulary, window, folder)
+    size = pretrain.build_tokenizer(texts, vocabulary, window, folder)
     sizes = {
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -70,7 +111,7 @@ def random_backbone(folder: Path, texts: list[str], vocabulary: int, window: int
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
     }
-    tiny.write_config(sizes, size, window, folder)
+    pretrain.write_config(sizes, size, window, folder)
     torch.manual_seed(1)
     LlamaForCausalLM(LlamaConfig.from_pretrained(folder)).save_pretrained(folder)
     write_backbone(folder, Backbone(weights=".", template="llama3", dtype="float32", window=window))
@@ -80,8 +121,8 @@ def random_backbone(folder: Path, texts: list[str], vocabulary: int, window: int
 @pytest.fixture
 def contexts_file(tmp_path: Path) -> Path:
     """Forty contexts of different lengths, one exchange to four."""
-    from stages.records.jsonl import write_records
-    from stages.records.schema import Context, Message
+    from selfevolve.records.jsonl import write_records
+    from selfevolve.records.schema import Context, Message
 
     records = []
     for number in range(40):
@@ -117,12 +158,20 @@ def params_file(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+def write_prompts(folder: Path, **texts: str) -> Path:
+    """Make a whole set of prompts in which these take the place of the paper's; return the folder."""
+    shutil.copytree(ROOT / "prompts/paper", folder)
+    for name, text in texts.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The configuration alone, committed in a repository of its own."""
-    for name in ("conf", "params.yaml", "dvc.yaml", *DVC_FILES, ".gitignore"):
+    for name in ("conf", "params.yaml", "dvc.yaml", *DVC_FILES, "testbed/params.yaml", ".gitignore"):
         source = ROOT / name
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):
@@ -134,7 +183,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     """A few rows of every benchmark."""
-    from tests.benchmark_rows import write_rows
+    from tests.support.benchmark_rows import write_rows
 
     return write_rows(tmp_path / "rows")
 
@@ -152,13 +201,23 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="session")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> "Graph":
+    """The graph of all stages with the parameters of this tree, made once: tests only read it."""
+    from tests.support.graphs import Graph
+
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return Graph(tmp_path_factory.mktemp("graph"), params)
+
+
+@pytest.fixture(scope="session")
 def wordnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An NLTK data folder with WordNet: the one installed, or else made of the shared archive."""
-    from stages.scoring import wordnet
+    from selfevolve.nltk_data.lookup import WORDNET, find
+    from selfevolve.runtime.errors import Unavailable
 
     try:
-        return wordnet.open_wordnet().folder
-    except wordnet.WordNetUnavailable as absence:
+        return find(WORDNET).folder
+    except Unavailable as absence:
         archive = SHARED / "data" / "wordnet" / "wordnet.zip"
         if not archive.is_file():
             pytest.skip(f"METEOR needs WordNet: {absence}")
@@ -171,10 +230,10 @@ def wordnet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mini_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a mini world of the default sizes, made once: tests only read them."""
-    from stages.mini import write_world
+    from testbed.mini import MiniParams, write_world
 
     out = tmp_path_factory.mktemp("world") / "mini"
-    write_world(out, **DEFAULTS)
+    write_world(out, MiniParams(**DEFAULTS))
     return out
 
 
@@ -184,14 +243,43 @@ def mini_world(mini_folder: Path) -> World:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in mini_folder.iterdir()}
 
 
+@pytest.fixture
+def with_wordnet(wordnet_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WordNet is the first that a search finds."""
+    monkeypatch.setenv("NLTK_DATA", str(wordnet_folder))
+
+
 def stage_command(name: str, *arguments: object) -> list[str]:
     """The command line that runs a stage of this checkout from any folder."""
-    return [sys.executable, "-m", f"stages.{name}", *map(str, arguments)]
+    return [sys.executable, "-m", name if "." in name else f"stages.{name}", *map(str, arguments)]
 
 
 def stage_environment() -> dict[str, str]:
     """The environment of a stage run from another folder."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def run_here(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a stage as `python -m` does, but in this process, which has imported already what it needs.
+
+    A test of a start, of a kill, of an environment or of two processes' bytes needs `run_stage`.
+    """
+    command = stage_command(name, *arguments)
+    out, err, code = io.StringIO(), io.StringIO(), None
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(),
+        mock.patch.object(sys, "argv", command[2:]),
+        mock.patch.dict(os.environ, stage_environment()),
+    ):
+        warnings.filterwarnings("ignore", ".*found in sys.modules", RuntimeWarning)  # others imported it
+        try:
+            runpy.run_module(command[2], run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            code = ended.code
+    return subprocess.CompletedProcess(command, code or 0, out.getvalue(), err.getvalue())
 
 
 def run_stage(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,1 @@
+"""People rate models: the application and the analysis."""

@@ -1,0 +1,1 @@
+"""What writes texts: the local decoder, servers, a Ray cluster."""

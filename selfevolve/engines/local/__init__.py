@@ -1,0 +1,1 @@
+"""The decoder that runs a model in this process."""

@@ -1,0 +1,1 @@
+"""Workers on a Ray cluster, each with an engine of its own."""

@@ -1,0 +1,1 @@
+"""Policies: a backbone and adapters on it; their templates and windows."""

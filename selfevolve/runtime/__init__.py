@@ -1,0 +1,1 @@
+"""How a program starts, fails, and publishes what it made."""

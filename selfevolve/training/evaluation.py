@@ -1,0 +1,158 @@
+"""Measure a trained adapter on the data held back from its training.
+
+The policy is loaded as generation loads it. The samples are those that LLaMA-Factory tokenised, with its
+template and its masks. They go through the model one at a time, so that means are over samples and not over
+batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from selfevolve.metrics.statistics import mean_and_interval
+from selfevolve.policies.policy import Policy, add_adapter, load_policy
+from selfevolve.records.jsonl import dialogue_of, read_json_lines
+from selfevolve.runtime.errors import InputError
+from selfevolve.training.datasets import held_out
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+IGNORED = -100  # the label of a token that is not learnt: LLaMA-Factory's IGNORE_INDEX
+SEED = 0  # of the intervals' resamples
+
+# How far our loss and the Trainer's may lie apart in float32: nats, or that share of the loss. Ours is of a
+# merged adapter, the Trainer's of one beside the weights, and their sums are made in another order.
+TOLERANCE = 1e-4
+# Arguments with which LLaMA-Factory computes another loss than ours, or a less exact one.
+NOT_OURS = {"ref_model", "dpo_label_smoothing", "pref_bco_weight", "ld_alpha"}
+NOT_OURS |= {"use_dft_loss", "use_asft_loss", "use_eaft_loss", "bf16", "fp16", "quantization_bit"}
+
+
+def evaluate(
+    adapter: Path, parent: Policy, method: Mapping[str, Any], data: Path, scratch: Path
+) -> dict[str, Any]:
+    """Return what an adapter does on the samples held back from its training.
+
+    Args:
+        adapter: its folder.
+        parent: the policy that it was trained on.
+        method: LLaMA-Factory's arguments of the method.
+        data: the folder with `valid.jsonl`, whose ids tell the dialogues.
+        scratch: the training's folder, with the tokenised data.
+
+    Returns:
+        `dialogues`, how many there are, and the numbers of `pairs` or `answers`: each a mean with its
+        interval over dialogues (`low`, `high`; 95 %), which a single dialogue does not have. Both have
+        `eval_loss`, the loss as the Trainer computes it.
+    """
+    samples = held_out(scratch)
+    ids = [dict(record)["id"] for _, record in read_json_lines(data / "valid.jsonl")]
+    dialogues = [dialogue_of(str(identity)) for identity in ids]
+    if method["stage"] == "dpo":
+        numbers = pairs(adapter, parent, method, samples, dialogues)
+    else:
+        numbers = answers(adapter, method, samples, dialogues)
+    return {"dialogues": len(set(dialogues)), **numbers}
+
+
+def pairs(
+    adapter: Path,
+    parent: Policy,
+    method: Mapping[str, Any],
+    samples: Sequence[Mapping[str, Any]],
+    dialogues: Sequence[str],
+) -> dict[str, dict[str, float]]:
+    """Return means over preference pairs (equations 6 to 8); arguments as those of `evaluate`.
+
+    A reward is beta times how much likelier the adapter makes a response than the parent does, in nats,
+    whatever reference the training had; `reward_accuracy` is the share of pairs whose chosen response has the
+    larger one. `dpo_loss` is the negative log-sigmoid of the margin, `chosen_nll` the mean over the tokens of
+    the chosen response, and `eval_loss` is dpo_loss + gamma x chosen_nll.
+    """
+    beta, gamma = method.get("pref_beta", 0.1), method.get("pref_ftx", 0.0)  # else LLaMA-Factory's defaults
+    loaded = load_policy(parent.folder)
+    before = [_both(loaded.model, pair) for pair in tqdm(samples, "reference", disable=None)]
+    loaded = add_adapter(loaded, adapter)
+    values: dict[str, list[float]] = {}
+    for pair, reference in zip(tqdm(samples, "evaluation", disable=None), before, strict=True):
+        now = _both(loaded.model, pair)
+        chosen, rejected = (beta * (sum(now[side]) - sum(reference[side])) for side in now)
+        margin, nll = chosen - rejected, -fmean(now["chosen"])
+        loss = math.log1p(math.exp(-abs(margin))) + max(-margin, 0.0)
+        of_pair = {"eval_loss": loss + gamma * nll, "dpo_loss": loss, "chosen_nll": nll}
+        of_pair |= {"reward_chosen": chosen, "reward_rejected": rejected, "reward_margin": margin}
+        of_pair["reward_accuracy"] = float(chosen > rejected)
+        for name, value in of_pair.items():
+            values.setdefault(name, []).append(value)
+    return {name: mean_and_interval(every, dialogues, seed=SEED) for name, every in values.items()}
+
+
+def answers(
+    adapter: Path, method: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], dialogues: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return the negative log-likelihood of the held-out answers, in nats; arguments as those of `evaluate`.
+
+    `nll_samples` is the mean over samples of the mean over a sample's learnt tokens, `nll_tokens` the mean
+    over all learnt tokens. For `eval_loss` the Trainer takes the mean over the tokens of a batch, and then
+    over batches, of which a last one with fewer samples counts as much as the others; it has no interval.
+    """
+    model = load_policy(adapter).model
+    losses = [
+        [-token for token in log_probabilities(model, sample["input_ids"], sample["labels"])]
+        for sample in tqdm(samples, "evaluation", disable=None)
+    ]
+    tokens = [loss for sample in losses for loss in sample]
+    theirs = [dialogue for dialogue, sample in zip(dialogues, losses, strict=True) for _ in sample]
+    size = method["per_device_eval_batch_size"]
+    batches = [losses[first : first + size] for first in range(0, len(losses), size)]
+    means = [fmean(loss for sample in batch for loss in sample) for batch in batches]
+    return {
+        "eval_loss": {"mean": fmean(means)},  # Seq2SeqTrainer.evaluate repeats each mean for a whole batch
+        "nll_samples": mean_and_interval([fmean(sample) for sample in losses], dialogues, seed=SEED),
+        "nll_tokens": mean_and_interval(tokens, theirs, seed=SEED),
+    }
+
+
+def log_probabilities(model: PreTrainedModel, input_ids: Sequence[int], labels: Sequence[int]) -> list[float]:
+    """Return the log-probability of each learnt token of a sample, in nats, computed in float32."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    with torch.no_grad():
+        ids = torch.tensor([input_ids], device=model.device)
+        targets = torch.tensor(labels[1:], device=model.device)
+        learnt = targets != IGNORED
+        logits = model(input_ids=ids, use_cache=False).logits[0, :-1][learnt].float()
+        return (-cross_entropy(logits, targets[learnt], reduction="none")).tolist()
+
+
+def check_agreement(
+    kept: Mapping[str, Any], logged: float | None, method: Mapping[str, Any], parent: Policy, processes: int
+) -> None:
+    """Raise InputError unless the adapter has the loss that the Trainer logged at the kept step.
+
+    Only where both must agree: in float32 (`parent` says what the weights are), with equation 8's loss or
+    SFT's own, and in one process, since of several the Trainer also counts the samples that fill up the last
+    batch. `kept` is what `evaluate` returned; `logged` is None if there was no evaluation at that step.
+    """
+    same = parent.backbone.dtype == "float32" and method.get("pref_loss", "sigmoid") == "sigmoid"
+    if logged is None or processes > 1 or not same or NOT_OURS & method.keys():
+        return
+    found = kept["eval_loss"]["mean"]
+    if not math.isclose(found, logged, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+        message = f"is {found} of the adapter to publish, and the training logged {logged} at the kept step"
+        raise InputError(message, field="eval_loss")
+
+
+def _both(model: PreTrainedModel, pair: Mapping[str, Any]) -> dict[str, list[float]]:
+    return {
+        side: log_probabilities(model, pair[f"{side}_input_ids"], pair[f"{side}_labels"])
+        for side in ("chosen", "rejected")
+    }

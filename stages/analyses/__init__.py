@@ -1,0 +1,1 @@
+"""Opt-in stages: what goes beyond the paper's tables."""

@@ -1,1 +1,0 @@
-"""Measuring side by side: rounds, the file of results, goals and the table."""

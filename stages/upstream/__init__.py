@@ -1,1 +1,0 @@
-"""Files of others, fetched at a pinned commit: resumable download, verification, archives."""

@@ -1,0 +1,1 @@
+"""A mini world, a tiny backbone, and the study of controls."""

@@ -1,0 +1,1 @@
+"""The method over several seeds, with its controls: parameters of the runs, their findings, the tables."""

@@ -1,0 +1,347 @@
+"""`make plan`: what it says before data and weights exist, and after a run."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bench import plan as stage
+from bench.planning.formulas import (
+    Shape,
+    ShapeNotKnown,
+    generation_bytes,
+    least_seconds,
+    read_shape,
+    training_bytes,
+    weight_bytes,
+)
+from bench.planning.tokens import Work
+from selfevolve.report.table import Table, to_text
+from tests.conftest import ROOT, run_here, stage_environment
+from tests.support.gguf_files import write_gguf
+
+PAPER = ("--data", "paper", "--scale", "paper")
+# The sizes in the config.json of the paper's backbones on the Hub.
+NAMES = (
+    "num_hidden_layers",
+    "hidden_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "intermediate_size",
+    "vocab_size",
+)
+CONFIGS: dict[str, dict[str, Any]] = {
+    "meta-llama/Meta-Llama-3-8B-Instruct": {
+        **dict(zip(NAMES, (32, 4096, 32, 8, 14336, 128256), strict=True)),
+        "model_type": "llama",
+        "attention_bias": False,
+    },
+    "Qwen/Qwen2-7B-Instruct": {
+        **dict(zip(NAMES, (28, 3584, 28, 4, 18944, 152064), strict=True)),
+        "model_type": "qwen2",
+        "tie_word_embeddings": False,
+    },
+    "mistralai/Mistral-7B-Instruct-v0.3": {
+        **dict(zip(NAMES, (32, 4096, 32, 8, 14336, 32768), strict=True)),
+        "model_type": "mistral",
+        "head_dim": None,
+    },
+}
+LLAMA, QWEN, MISTRAL = CONFIGS
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def repository(checkout: Path) -> Path:
+    """A checkout with what the plan reads besides conf/."""
+    for name in ("llamafactory_configs", "testbed/tiny", "selfevolve", "bench", "prompts"):
+        (checkout / name).symlink_to(ROOT / name)
+    return checkout
+
+
+@pytest.fixture
+def hub_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Hub cache that holds the config.json of the paper's backbones, and nothing else of them."""
+    cache = tmp_path_factory.mktemp("hub")
+    for name, config in CONFIGS.items():
+        snapshot = cache / f"models--{name.replace('/', '--')}" / "snapshots" / COMMIT
+        snapshot.mkdir(parents=True)
+        (snapshot / "config.json").write_text(json.dumps(config))
+        refs = snapshot.parents[1] / "refs"
+        refs.mkdir()
+        (refs / "main").write_text(COMMIT)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture
+def no_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hub cache with nothing in it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
+
+
+def written(folder: Path) -> dict[str, int]:
+    return {str(p): p.stat().st_mtime_ns for p in folder.rglob("*") if ".git" not in p.parts}
+
+
+@pytest.mark.parametrize("backbone", ["llama3", "qwen2", "mistral"])
+def test_the_paper_s_run_is_planned_without_data_weights_or_a_trace(
+    repository: Path, hub_cache: Path, backbone: str
+):
+    before = written(repository)
+    done = run_here("bench.plan", "--backbone", backbone, *PAPER, "--hardware", "gpu40", cwd=repository)
+    assert done.returncode == 0, done.stderr
+    assert written(repository) == before
+    text = done.stdout.splitlines()
+    assert max(map(len, text)) <= 80
+    assert "the paper's table 1" in " ".join(done.stdout.split())
+    (row,) = [line.split() for line in text if line.startswith("refine@m2")]
+    # (11167 x (16.68 / 2 - 2) + 3749 x (15.91 / 2 - 2)) / 2 contexts a part
+    assert row[1] == "46,562"
+    assert row[row.index("GB") + 1] == ">"  # nothing was measured on a GPU: a bound, and named as one
+    assert "not measured here. > is no estimate" in " ".join(done.stdout.split())
+
+
+def test_a_hub_name_without_a_cached_config_has_contexts_and_tokens_and_no_memory(
+    repository: Path, no_cache: None
+):
+    done = run_here("bench.plan", "--backbone", "llama3", *PAPER, "--hardware", "gpu40", cwd=repository)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert f"Memory is not known: {LLAMA} is neither a folder with a config.json nor in" in said
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith("refine@m2")]
+    assert row == ["refine@m2", "46,562", "42.5M", "35.8M", "not", "known", "not", "known"]
+    assert "weights, models, data, scratch not known" in said
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_backbone_file_and_a_folder_with_a_config_are_enough_for_a_plan(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    weights = tmp_path_factory.mktemp("weights")
+    (weights / "config.json").write_text(json.dumps(CONFIGS[QWEN]))
+    text = (repository / "conf/backbone/qwen2.yaml").read_text()
+    own = text.replace("name: qwen2", "name: own").replace(QWEN, str(weights), 2)
+    (repository / "conf/backbone/own.yaml").write_text(own)
+    done = run_here("bench.plan", "--backbone", "own", *PAPER, "--hardware", "gpu40", cwd=repository)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "7,615,616,512 parameters" in said
+    assert "1.3 a word, assumed" in said
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith("train@m1")]
+    assert row[row.index("GB") + 1] == ">"
+
+
+def test_every_backbone_names_its_prompts():
+    for file in (ROOT / "conf/backbone").glob("*.yaml"):
+        assert (ROOT / yaml.safe_load(file.read_text())["prompts"]["dir"] / "task.txt").is_file(), file
+
+
+def test_of_hardware_that_nothing_is_known_of_no_time_is_said(repository: Path):
+    done = run_here("bench.plan", "--hardware", "gloo2", cwd=repository)
+    assert done.returncode == 0, done.stderr
+    assert "not known" in done.stdout
+    assert ">" not in done.stdout
+    assert "not measured on this hardware" in done.stdout
+
+
+def test_after_a_run_what_its_stages_took_stands_beside(repository: Path):
+    metrics = repository / "metrics"
+    (metrics / "m0").mkdir(parents=True)
+    (metrics / "m0/training.json").write_text("{}")
+    digest = hashlib.md5(b"{}").hexdigest()
+    lines_ = [
+        took("sft@m0", 100.0, {"metrics/m0/training.json": digest}),
+        took("sft@m0", 200.0, {"metrics/m0/training.json": digest}),
+        took("train@m1", 50.0, {"metrics/m0/training.json": "of another run"}),
+    ]
+    (metrics / "runs.jsonl").write_text("".join(line + "\n" for line in lines_))
+    counted = {name: {"written": 77} for name in ("test", "synesc-1", "synesc-2")}
+    (metrics / "contexts.json").write_text(json.dumps(counted))
+    done = run_here("bench.plan", cwd=repository)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if "@" in line}
+    assert "200.0 s" in rows["sft@m0"]
+    assert rows["reject@m1"].split()[1] == "77"
+    assert "50.0 s" not in rows["train@m1"]
+    other = run_here(
+        "bench.plan", "--scale", "paper", cwd=repository
+    )  # another run than the one that lies there
+    assert "runs.jsonl" not in other.stdout
+    assert " 77 " not in other.stdout
+
+
+def took(name: str, seconds: float, outputs: dict[str, str]) -> str:
+    line: dict[str, Any] = {"stage": name, "seconds": seconds, "ended": "now", "outputs": outputs}
+    return json.dumps(line | {"machine": {}, "packages": {}})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--hardware", "abacus"], "conf/hardware: there is no abacus.yaml; there are gloo2, gpu40"),
+        (["--set", "train.dpo.no_such=1"], "no_such"),
+        (["--data", "local", "--set", "data.name=mine"], "the data mine have no counts yet"),
+        (
+            ["--hardware", "gpus-zero2", "--set", "hardware.training.processes=3"],
+            "does not divide the 8 samples",
+        ),
+    ],
+)
+def test_what_cannot_be_planned_is_one_line(repository: Path, arguments: list[str], message: str):
+    done = run_here("bench.plan", *arguments, cwd=repository)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert any(part in done.stderr for part in message.split("|"))
+
+
+def test_a_plan_needs_no_torch():
+    code = "import sys; import bench.plan; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=stage_environment(), check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [(LLAMA, 8_030_261_248), (QWEN, 7_615_616_512), (MISTRAL, 7_248_023_552)]
+)
+def test_the_shapes_have_the_parameters_that_their_model_cards_name(
+    hub_cache: Path, name: str, parameters: int
+):
+    assert read_shape(name, None).parameters == parameters
+    assert read_shape(name, COMMIT).parameters == parameters
+    with pytest.raises(ShapeNotKnown, match="nor in the Hub's cache"):
+        read_shape(name, "another-revision")
+
+
+def test_a_config_without_one_of_llama_s_sizes_says_which(tmp_path: Path):
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIGS[LLAMA], "intermediate_size": None}))
+    with pytest.raises(ShapeNotKnown, match="has no intermediate_size"):
+        read_shape(str(tmp_path), None)
+
+
+def test_the_shape_of_a_gguf_file_is_its_model_s(backbone: Path, tmp_path: Path):
+    model = write_gguf(tmp_path / "own.gguf", backbone)
+    assert read_shape(str(tmp_path / "own.gguf"), None).parameters == model.num_parameters()
+    with pytest.raises(ShapeNotKnown, match="there is no such file"):
+        read_shape(str(tmp_path / "none.gguf"), None)
+    with pytest.raises(ShapeNotKnown, match="neither a folder"):
+        read_shape(str(tmp_path / "a" / "b"), None)
+
+
+@pytest.mark.slow
+def test_the_formulas_are_those_of_a_real_model():
+    """Parameters, adapter and cache of the tiny shape, counted on the model itself: exactly the same."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+
+    shape = read_shape(str(ROOT / "testbed/tiny"), None)
+    config = AutoConfig.from_pretrained(ROOT / "testbed/tiny")
+    config.dtype = torch.float32
+    model = AutoModelForCausalLM.from_config(config)
+    assert sum(p.numel() for p in model.parameters()) == shape.parameters
+    assert sum(p.numel() * p.element_size() for p in model.parameters()) == weight_bytes(shape, "float32")
+    cache = DynamicCache(config=config)
+    model(torch.ones((3, 50), dtype=torch.long), past_key_values=cache)
+    kept = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    assert kept == shape.cache_bytes(3 * 50, 4)
+    adapted = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear"))
+    assert sum(p.numel() for p in adapted.parameters() if p.requires_grad) == shape.lora(8)
+
+
+@pytest.mark.slow
+def test_activations_are_within_a_third_of_what_a_real_step_keeps():
+    """What autograd keeps for the way back, without checkpointing, on a small Llama with an adapter."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    shape = read_shape(str(ROOT / "testbed/tiny"), None)
+    config = AutoConfig.from_pretrained(ROOT / "testbed/tiny")
+    config.dtype = torch.float32
+    model = get_peft_model(
+        AutoModelForCausalLM.from_config(config, attn_implementation="sdpa"),
+        LoraConfig(r=8, target_modules="all-linear"),
+    )
+    fixed = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in fixed:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    ids = torch.randint(0, shape.vocabulary, (2, 256))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = model(input_ids=ids, labels=ids).loss
+    real = sum(kept.values())
+    loss.backward()
+    without = training_bytes(shape, "float32", 0, 8)
+    bound = training_bytes(shape, "float32", ids.numel(), 8, checkpointing=False) - without
+    assert real <= bound * 4 / 3
+    assert bound <= real * 4 / 3
+
+
+def test_sharing_leaves_a_process_less_to_hold(hub_cache: Path):
+    shape = read_shape(LLAMA, None)
+    alone = training_bytes(shape, "bfloat16", 8192, 8)
+    states = training_bytes(shape, "bfloat16", 8192, 8, share_states=4)
+    spread = training_bytes(shape, "bfloat16", 8192, 8, share_states=4, share_weights=4)
+    quantised = training_bytes(shape, "bfloat16", 8192, 8, bits=4)
+    assert alone - states == pytest.approx(shape.lora(8) * 9)
+    assert states - spread == pytest.approx(shape.parameters * 2 * 3 / 4)
+    assert 10e9 < alone - quantised < 11e9  # 7.0 billion of the 8.0 are matrices: from 2 bytes to half a one
+    assert generation_bytes(shape, "bfloat16", 1, 1000) > weight_bytes(shape, "bfloat16") + 131e6
+
+
+def test_the_bound_of_a_data_sheet_is_that_of_its_formula():
+    shape = Shape(
+        layers=1, hidden=4, heads=1, kv_heads=1, head=4, inner=8, vocabulary=16, tied=True, bias=False
+    )
+    assert shape.matrices == 4 * 16 + 3 * 32
+    card = {"bandwidth": 1e3, "flops": 1e4}
+    train = Work("train@m1", "dpo", 10, 1000, 0, 64)
+    assert least_seconds(train, shape, "bfloat16", 4, card, 2) == 6 * 160 * 1000 / 1e4 / 2
+    write = Work("refine@m1", "refine", 10, 1000, 500, 64)
+    assert least_seconds(write, shape, "bfloat16", 1, card, 1) == 500 * 160 * 2 / 1e3
+    assert least_seconds(write, shape, "bfloat16", 100, card, 1) == 2 * 160 * 1500 / 1e4
+
+
+def test_a_table_fits_80_columns_whatever_stands_in_it():
+    big = stage.Line(
+        "reject@a-long-name", Work("", "refine", 99_999_999, 9.99e11, 9.99e11, 1), None, None, 9e8, 9e7
+    )
+    small = stage.Line("x", predicted=5.0, actual=6.0)
+    lines = to_text(Table("", ("stage",), stage.COLUMNS, (big.row, small.row)), stage.WIDTHS)
+    assert max(map(len, lines)) <= 80
+    assert lines[2].split() == ["x", "5.0", "s", "6.0", "s", "1.20"]
+
+
+def test_groups_are_composed_as_the_run_would_have_them(repository: Path):
+    before = (repository / "params.yaml").read_text()
+    params = stage.composed({"backbone": "qwen2", "hardware": "nodes"}, ["headline=m1"])
+    assert (params["backbone"]["name"], params["hardware"]["name"], params["headline"]) == (
+        "qwen2",
+        "nodes",
+        "m1",
+    )
+    assert (repository / "params.yaml").read_text() == before
+
+
+def test_stages_that_neither_generate_nor_train_are_counted_and_timed_at_their_scale_alone(repository: Path):
+    planned = stage.Plan(stage.composed({}, []), repository / "metrics")
+    assert {"score x 4", "pair x 2", "sft_data", "compare x 4"} <= {line.stage for line in planned.lines}
+    planned.actual = {"score@m0": 1.0, "prepare": 3.0}
+    score, prepare = planned.other_line("score", 4), planned.other_line("prepare", 1)
+    assert score.predicted == pytest.approx(4 * planned.rate["others"]["score"])
+    assert score.actual is None  # one of four is not all
+    assert prepare.actual == 3.0
+    planned.names["scale"] = "paper"
+    assert planned.other_line("score", 4).predicted is None
+    assert stage.total([score, planned.other_line("score", 4)]).predicted is None  # not known of some

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from statistics import fmean, mean, stdev
 
 from selfevolve.metrics.labels import LABELS
+from selfevolve.metrics.statistics import t_interval
 from selfevolve.report.described import table
 from selfevolve.report.document import Block, Text
 from selfevolve.report.figures import in_order
 from selfevolve.report.reading import Part, Run
-from selfevolve.report.table import Cell, Row, Table, not_available, shown
+from selfevolve.report.table import Cell, Row, Table, bounds, not_available, shown
 
 FILE = ("study", "study.json")
 HEADS = {
@@ -21,6 +22,8 @@ SCORES = ("own_share", "personal", "generic", "garbled", "wrong", "words", "bleu
 SCORES += ("distinct_2_paper", "distinct_2_standard", "capability")
 TURNS = ("fields_right", "profile_named", "wrong")
 OF_M0 = "m1-synesc"  # where a base's reflections of M0 are
+METHOD = {"base": ("vanilla", "m0"), "self": ("m1", "m2")}  # its models by the arm that measures them
+IN_SHORT = ("own_share", "personal", "wrong", "words", "bleu_2_paper", "rouge_l_paper", "distinct_2_paper")
 
 
 def study_blocks(run: Run) -> list[Block]:
@@ -43,7 +46,7 @@ def study_tables(study: Part, run: Run) -> list[Table]:
         rows = [(tuple(map(one.said, heads)), one) for one in study.objects(kind)]
         found += table(f"study {kind}", run, rows, notes=notes)
     runs = study.objects("runs")
-    return [*found, *table("study turns", run, _turns(runs)), *_models(run, runs)]
+    return [*found, *_method(run, runs), *table("study turns", run, _turns(runs)), *_models(run, runs)]
 
 
 def _turns(runs: Sequence[Part]) -> list[tuple[str, Part]]:
@@ -64,12 +67,39 @@ def _turns(runs: Sequence[Part]) -> list[tuple[str, Part]]:
     return rows
 
 
-def _models(run: Run, runs: Sequence[Part]) -> list[Table]:
-    """Return every model of every arm, the mean over the seeds with its standard deviation."""
+def _by_model(runs: Sequence[Part]) -> dict[tuple[str, str], list[Part]]:
+    """Return what every seed measured, by arm and model."""
     found: dict[tuple[str, str], list[Part]] = {}
     for one in runs:
         for model, numbers in one.at("models").parts().items():
             found.setdefault((one.said("arm"), model), []).append(numbers)
+    return found
+
+
+def _method(run: Run, runs: Sequence[Part]) -> list[Table]:
+    """Return a few scores of the method's models, means over the seeds with their intervals."""
+    found = _by_model(runs)
+    models = [(model, found.get((arm, model), [])) for arm, models in METHOD.items() for model in models]
+    rows = [
+        Row((model, str(len(seeds))), tuple(_interval(seeds, name) for name in IN_SHORT))
+        for model, seeds in models
+        if seeds
+    ]
+    return table("study method", run, rows, [_label(name).removesuffix(" (paper)") for name in IN_SHORT])
+
+
+def _interval(seeds: Sequence[Part], name: str) -> Cell:
+    """Return the mean of a score over the seeds with its interval, where every one of at least two has it."""
+    values = [value for one in seeds if (value := one.number(name)) is not None]
+    if len(values) < max(len(seeds), 2):
+        return not_available()
+    found = t_interval(values)
+    return Cell(shown(found.mean), bounds((found.low, found.high)))
+
+
+def _models(run: Run, runs: Sequence[Part]) -> list[Table]:
+    """Return every model of every arm, the mean over the seeds with its standard deviation."""
+    found = _by_model(runs)
     there = {name for seeds in found.values() for numbers in seeds for name in numbers.value}
     names = [*SCORES, *sorted(there - set(SCORES))]
     spreads = {heads: [_spread(seeds, name) for name in names] for heads, seeds in found.items()}

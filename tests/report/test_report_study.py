@@ -35,6 +35,16 @@ def test_every_number_has_its_mean_and_deviation_where_every_seed_has_it(tmp_pat
     assert CAPTION in markdown
 
 
+def test_the_methods_models_have_their_intervals_over_the_seeds(tmp_path: Path):
+    runs = [one("base", seed, m0={"own_share": 9.0 + seed}) for seed in (1, 2, 3)]
+    runs += [one("self", seed, m2={"words": 15.0 + seed}) for seed in (1, 2, 3)]
+    runs += [one("golden", seed, m2={"own_share": 1.0}) for seed in (1, 2, 3)]
+    write_project(tmp_path, {"metrics/study/study.json": STUDY | {"runs": runs}})
+    page, caption = Page(make_report()[0]), "The method over the seeds"
+    assert page.row(caption, "m0", "3")[0] == "11.00 [8.52, 13.48]"  # t with two degrees of freedom: 4.303
+    assert page.row(caption, "m2", "3")[0] == "not available"
+
+
 def test_a_study_without_its_runs_has_no_such_table(tmp_path: Path):
     write_project(tmp_path, {"metrics/study/study.json": STUDY})
     assert CAPTION not in make_report()[1]

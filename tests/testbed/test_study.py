@@ -86,7 +86,8 @@ def test_of_two_processes_one_makes_what_both_need(clone: Clone, made: dict[str,
     assert "Running stage" not in second
     assert "no tables: they need 2 seeds of self, and 0 are there" in second
     stages = re.findall(r"Running stage '(?:testbed/dvc.yaml:)?(.*)'", first)
-    assert stages == ["mini", "prepare", "backbone", "base@1", "arm@self-1", "arm@self-1"]
+    assert set(stages[:3]) == {"mini", "prepare", "backbone"}  # DVC's order of these differs between runs
+    assert stages[3:] == ["base@1", "arm@self-1", "arm@self-1"]
     assert first.endswith("no tables: they need 2 seeds of self, and 1 are there\n")
 
 

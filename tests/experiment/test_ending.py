@@ -192,7 +192,9 @@ def test_below_nohup_a_run_outlives_its_terminal(template: Path, tmp_path: Path)
 
 def test_no_shell_stands_between_make_and_a_run():
     recipes = re.findall(r"^\t@?(.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    started = [line for line in recipes if re.search(r"selfevolve\.experiment(?!\.checkout)|testbed\.study", line)]
+    started = [
+        line for line in recipes if re.search(r"selfevolve\.experiment(?!\.checkout)|testbed\.study", line)
+    ]
     assert len(started) >= 7
     assert [line for line in started if not line.startswith("exec python -m ")] == []
     assert [line for line in recipes if line.startswith("dvc repro")] == []

@@ -16,75 +16,32 @@ import pytest
 
 from selfevolve.policies.policy import add_adapter, load_policy, read_policy
 from selfevolve.records.jsonl import read_records, write_records
-from selfevolve.records.schema import Conversation, Preference, ShareGptMessage
+from selfevolve.records.schema import Conversation, Preference
 from selfevolve.runtime.errors import InputError
 from selfevolve.training.configuration import Training, method_arguments, policy_arguments
 from selfevolve.training.datasets import dataset_arguments, sample_counts
 from selfevolve.training.llamafactory import train
 from selfevolve.training.results import check_reference, first_values, read_log
-from tests.conftest import ROOT, SYSTEM, TEXTS, run_stage, stage_command, stage_environment
-
-REJECTED = "I am sorry to hear that."
-SMALL = {
-    "learning_rate": 3e-2,
-    "cutoff_len": 512,
-    "num_train_epochs": 2.0,
-    "logging_steps": 1,
-    "eval_steps": 8,
-    "save_steps": 8,
-}
-
-
-def human(text: str) -> ShareGptMessage:
-    return ShareGptMessage(from_="human", value=text)
-
-
-def gpt(text: str) -> ShareGptMessage:
-    return ShareGptMessage(from_="gpt", value=text)
+from tests.conftest import ROOT, TEXTS, run_here, run_stage, stage_command, stage_environment
+from tests.support.trainings import (
+    REJECTED,
+    SMALL,
+    answer_log_probs,
+    arguments,
+    metrics,
+    nll,
+    small_config,
+    write_samples,
+)
 
 
 @pytest.fixture(scope="module")
 def models(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the backbone and the data of both phases: 32 samples, and five held back."""
+    """A folder with the backbone and the data of both phases."""
     folder = tmp_path_factory.mktemp("training")
     shutil.copytree(backbone, folder / "backbone")
-    samples, pairs = [], []
-    for n in range(37):
-        question, good = TEXTS[n % 4][n % 9 :], f"{TEXTS[(n + 1) % 4]} {n}"
-        samples.append(Conversation(id=f"s{n}", system=SYSTEM, conversations=[human(question), gpt(good)]))
-        pairs.append(
-            Preference(
-                id=f"s{n}",
-                system=SYSTEM,
-                conversations=[human(question)],
-                chosen=gpt(good),
-                rejected=gpt(REJECTED),
-                chosen_source="refined",
-            )
-        )
-    for name, records in (("sft", samples), ("pairs", pairs)):
-        (folder / name).mkdir()
-        write_records(folder / name / "train.jsonl", records[:32])
-        write_records(folder / name / "valid.jsonl", records[32:])
+    write_samples(folder)
     return folder
-
-
-def small_config(folder: Path, method: str) -> Path:
-    """The method's YAML with four samples a step, and all checkpoints kept."""
-    text = (ROOT / "llamafactory_configs" / f"{method}.yaml").read_text()
-    text = text.replace("gradient_accumulation_steps: 8", "gradient_accumulation_steps: 4")
-    file = folder / f"{method}.yaml"
-    file.write_text(text.replace("save_total_limit: 2", "save_total_limit: 9"))
-    return file
-
-
-def arguments(method: str, policy: str, out: str, params: Path) -> list[object]:
-    data = "sft" if method == "sft" else "pairs"
-    config = small_config(params.parent, method)
-    return [
-        *("--method", method, "--config", config, "--policy", policy, "--data", data, "--out", out),
-        *("--curves", f"{out}.csv", "--metrics", f"{out}.json", "--params", params),
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -98,39 +55,11 @@ def trained(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file.write_text(yaml.safe_dump(params))
     steps = [("sft", "backbone", "m0"), ("dpo", "m0", "m1"), ("dpo", "m1", "m2"), ("dpo", "backbone", "hm1")]
     for method, policy, out in steps:
-        done = run_stage("train", *arguments(method, policy, out, file), cwd=models)
+        done = run_here("train", *arguments(method, policy, out, file), cwd=models)
         assert done.returncode == 0, done.stderr
     return models
 
 
-def metrics(folder: Path, model: str) -> dict[str, Any]:
-    return json.loads((folder / f"{model}.json").read_text())
-
-
-def nll(folder: Path, policy: str, text: str) -> float:
-    """Mean negative log-likelihood of an answer under a policy loaded by us."""
-    asked = Conversation(id="s", system=SYSTEM, conversations=[human(TEXTS[0]), gpt(text)])
-    return -fmean(answer_log_probs(folder, policy, asked, text))
-
-
-def answer_log_probs(folder: Path, policy: str, asked: Conversation | Preference, answer: str) -> list[float]:
-    """The log-probability of each token of an answer to a sample's first message, under a policy."""
-    import torch
-
-    from selfevolve.policies.window import ChatTemplate
-    from selfevolve.records.schema import Message
-
-    loaded = load_policy(folder / policy)
-    template = ChatTemplate(loaded.tokenizer, loaded.template)
-    question = asked.conversations[0].value
-    prompt = [Message(role="system", content=asked.system), Message(role="user", content=question)]
-    start, ids = len(template.encode(prompt)), template.encode(prompt, answer=answer)
-    with torch.no_grad():
-        logits = loaded.model(torch.tensor([ids])).logits[0, start - 1 : -1].log_softmax(-1)
-    return logits.gather(1, torch.tensor(ids[start:])[:, None])[:, 0].tolist()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["m1", "m2", "hm1"])
 def test_at_step_0_the_reference_is_the_policy_trained_on(trained: Path, model: str):
     first = metrics(trained, model)
@@ -138,7 +67,6 @@ def test_at_step_0_the_reference_is_the_policy_trained_on(trained: Path, model: 
     assert first["kept"]["reward_margin"]["mean"] > 0.05  # and then they part
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["m0", "m1", "m2", "hm1"])
 def test_the_published_adapter_has_the_loss_that_was_logged_at_the_last_step(trained: Path, model: str):
     found = metrics(trained, model)
@@ -153,7 +81,6 @@ def test_the_published_adapter_has_the_loss_that_was_logged_at_the_last_step(tra
         assert number["low"] <= number["mean"] <= number["high"]
 
 
-@pytest.mark.slow
 def test_what_is_kept_is_measured_on_the_held_out_samples(trained: Path):
     """The same numbers from the texts themselves, with our own tokens, policy by policy."""
     pairs = read_records(trained / "pairs" / "valid.jsonl", Preference)
@@ -184,7 +111,6 @@ def test_what_is_kept_is_measured_on_the_held_out_samples(trained: Path):
     )
 
 
-@pytest.mark.slow
 def test_an_adapter_of_another_step_is_not_published(trained: Path, tmp_path: Path):
     folder = shutil.copytree(trained, tmp_path / "copy")
     shutil.rmtree(folder / "m2")
@@ -193,7 +119,7 @@ def test_an_adapter_of_another_step_is_not_published(trained: Path, tmp_path: Pa
     (run,) = (path.parent for path in configs if "adapter_name_or_path: m0,m1\n" in path.read_text())
     output = run / "output"
     shutil.copyfile(output / "checkpoint-8/adapter_model.safetensors", output / "adapter_model.safetensors")
-    done = run_stage("train", *arguments("dpo", "m1", "m2", folder / "params.yaml"), cwd=folder)
+    done = run_here("train", *arguments("dpo", "m1", "m2", folder / "params.yaml"), cwd=folder)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert "field eval_loss: is" in last
@@ -201,7 +127,6 @@ def test_an_adapter_of_another_step_is_not_published(trained: Path, tmp_path: Pa
     assert not [path for path in folder.iterdir() if "m2" in path.name and path.suffix != ".csv"]
 
 
-@pytest.mark.slow
 def test_early_stopping_keeps_the_lowest_loss_and_says_so(trained: Path, tmp_path: Path):
     import yaml
 
@@ -213,7 +138,7 @@ def test_early_stopping_keeps_the_lowest_loss_and_says_so(trained: Path, tmp_pat
     held_back = read_records(folder / "pairs" / "valid.jsonl", Preference)
     swapped = [p.model_copy(update={"chosen": p.rejected, "rejected": p.chosen}) for p in held_back]
     write_records(folder / "pairs" / "valid.jsonl", swapped)  # what is learnt makes their loss larger
-    done = run_stage("train", *arguments("dpo", "m0", "early", folder / "params.yaml"), cwd=folder)
+    done = run_here("train", *arguments("dpo", "m0", "early", folder / "params.yaml"), cwd=folder)
     assert done.returncode == 0, done.stderr
     found = metrics(folder, "early")
     assert found["kept_because"] == "lowest eval_loss"
@@ -226,7 +151,6 @@ def test_early_stopping_keeps_the_lowest_loss_and_says_so(trained: Path, tmp_pat
     assert (folder / "early/adapter_model.safetensors").read_bytes() == checkpoint.read_bytes()
 
 
-@pytest.mark.slow
 def test_an_adapter_added_to_its_parent_in_memory_is_the_policy(trained: Path):
     import torch
 
@@ -241,7 +165,6 @@ def test_an_adapter_added_to_its_parent_in_memory_is_the_policy(trained: Path):
         add_adapter(load_policy(trained / "m0"), trained / "m2")
 
 
-@pytest.mark.slow
 def test_at_step_0_the_dpo_term_is_ln_2(models: Path, trained: Path):
     losses = {}
     for gamma in (0.0, 1.0):
@@ -260,7 +183,6 @@ def dpo_config(folder: Path, policy: str) -> dict[str, Any]:
     return method | policy_arguments(read_policy(folder / policy)) | dataset
 
 
-@pytest.mark.slow
 def test_without_a_new_adapter_the_reference_is_wrong_and_the_check_says_so(models: Path, trained: Path):
     config = dpo_config(trained, "m0") | {"create_new_adapter": False, "max_steps": 1}
     output = train(config, models / "wrong")
@@ -268,7 +190,6 @@ def test_without_a_new_adapter_the_reference_is_wrong_and_the_check_says_so(mode
         check_reference(first_values(read_log(output)))
 
 
-@pytest.mark.slow
 def test_phase_1_teaches_the_answers_and_phase_2_to_prefer_them(trained: Path):
     good, bad = f"{TEXTS[1]} 0", REJECTED
     learnt = {model: nll(trained, model, good) for model in ("backbone", "m0")}
@@ -278,7 +199,6 @@ def test_phase_1_teaches_the_answers_and_phase_2_to_prefer_them(trained: Path):
     assert margins[2] > margins[0] + 0.1
 
 
-@pytest.mark.slow
 def test_a_chain_knows_when_its_parent_was_trained_anew(trained: Path, tmp_path: Path):
     for name in ("backbone", "m0", "m1"):
         shutil.copytree(trained / name, tmp_path / name)
@@ -290,12 +210,11 @@ def test_a_chain_knows_when_its_parent_was_trained_anew(trained: Path, tmp_path:
         read_policy(tmp_path / "m1")
 
 
-@pytest.mark.slow
 def test_an_exported_policy_is_the_policy(trained: Path, tmp_path: Path):
     import torch
     from transformers import AutoModelForCausalLM
 
-    done = run_stage(
+    done = run_here(
         "selfevolve.policies.export", "--policy", trained / "m2", "--out", tmp_path / "merged", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
@@ -307,21 +226,19 @@ def test_an_exported_policy_is_the_policy(trained: Path, tmp_path: Path):
     assert torch.allclose(merged, ours, atol=1e-4)
     assert not torch.allclose(below, ours, atol=1e-2)
     assert not any(path.suffix in (".bin", ".pt", ".pkl") for path in (tmp_path / "merged").iterdir())
-    again = run_stage(
+    again = run_here(
         "selfevolve.policies.export", "--policy", trained / "m2", "--out", tmp_path / "merged", cwd=tmp_path
     )
     assert again.returncode == 1
     assert "is there already" in again.stderr
 
 
-@pytest.mark.slow
 def test_only_safetensors_and_json_are_published(trained: Path):
     for model in ("m0", "m1"):
         names = {path.name for path in (trained / model).iterdir()}
         assert names == {"adapter_config.json", "adapter_model.safetensors", "policy.json"}
 
 
-@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_from_its_last_checkpoint(trained: Path, tmp_path: Path):
     for name in ("backbone", "sft"):
         shutil.copytree(trained / name, tmp_path / name)
@@ -365,7 +282,7 @@ def test_a_wrong_key_of_llamafactory_is_one_line_with_the_log(
     for name in ("backbone", "sft"):
         shutil.copytree(models / name, tmp_path / name)
     params = params_file({"train.sft": SMALL | {"learning_rat": 1}})
-    done = run_stage("train", *arguments("sft", "backbone", "m0", params), cwd=tmp_path)
+    done = run_here("train", *arguments("sft", "backbone", "m0", params), cwd=tmp_path)
     assert done.returncode == 1
     last = done.stderr.strip().split("\n")[-1]
     assert last.startswith("error: .scratch/train/")
@@ -379,7 +296,7 @@ def test_samples_that_would_be_cut_are_refused(
     for name in ("backbone", "sft"):
         shutil.copytree(models / name, tmp_path / name)
     params = params_file({"train.sft": SMALL | {"cutoff_len": 40, "num_train_epochs": 500.0}})
-    done = run_stage("train", *arguments("sft", "backbone", "m0", params), cwd=tmp_path)
+    done = run_here("train", *arguments("sft", "backbone", "m0", params), cwd=tmp_path)
     assert done.returncode == 1
     assert "a sample does not fit cutoff_len 40" in done.stderr
     assert not list(tmp_path.glob(".scratch/train/*/output/checkpoint-*"))  # found before it was trained

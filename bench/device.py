@@ -14,11 +14,11 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from bench.measuring import SETTINGS, resident_peak_mib
-from bench.planning.formulas import Shape
 from bench.workloads import random_policy
 from selfevolve.policies.policy import LoadedPolicy
 from selfevolve.runtime.parameters import Params, validate
 from selfevolve.runtime.run_record import hardware
+from selfevolve.training.memory import Shape
 
 WANT_OF_MEMORY = ("not enough memory", "can't allocate memory", "bad_alloc", "memory does not suffice")
 

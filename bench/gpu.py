@@ -22,7 +22,6 @@ from bench import device
 from bench.baselines import Job, in_batches
 from bench.device import Setting, setting_of
 from bench.measuring import run_child
-from bench.planning.formulas import shape_of
 from bench.results import merge, read, table
 from bench.workloads import TINY, WORDS, sampling_of
 from selfevolve.engines.local.engine import TransformersEngine
@@ -34,6 +33,7 @@ from selfevolve.records.schema import Message
 from selfevolve.runtime.command import run
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import read_yaml
+from selfevolve.training.memory import shape_of
 
 ALLOCATOR = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}  # as in conf/hardware/gpu40.yaml
 SHORT = 4  # times the rounds of what takes milliseconds

@@ -22,6 +22,7 @@ from selfevolve.runtime.command import run
 from selfevolve.runtime.files import read_yaml
 from selfevolve.runtime.parameters import validate
 from selfevolve.training.configuration import Hardware, method_arguments
+from selfevolve.training.memory import ShapeNotKnown, read_shape, step_bytes
 
 METRICS, PARAMS = Path("metrics"), Path("params.yaml")
 RATES = Path(__file__).with_name("planning") / "rates.yaml"
@@ -93,9 +94,9 @@ class Plan:
         self.card = known["sheets"].get(hardware)
         weights = params["backbone"]["weights"]
         try:
-            self.shape = formulas.read_shape(weights, params["backbone"]["revision"])
+            self.shape = read_shape(weights, params["backbone"]["revision"])
             self.model = f"{self.shape.parameters:,} parameters, by the config.json of {weights}"
-        except formulas.ShapeNotKnown as reason:
+        except ShapeNotKnown as reason:
             self.model = f"Memory is not known: {reason}"
         models = validate(Registry, params, file=PARAMS).chain(params["headline"])
         works = self.workload.works(models)
@@ -147,20 +148,8 @@ class Plan:
         if work.new:
             rows = self.batch_rows(work)
             return formulas.generation_bytes(self.shape, self.dtype, rows, rows * work.longest)
-        config, hardware = training_config(self.params, work.kind), self.params["hardware"]
-        processes, zero = hardware["training"]["processes"], str(config.get("deepspeed", ""))
-        spread = hardware["launch"]["accelerate_config"] is not None or "zero3" in zero
-        sequences = config["per_device_train_batch_size"] * (2 if work.kind == "dpo" else 1)
-        return formulas.training_bytes(
-            self.shape,
-            self.dtype,
-            sequences * work.longest,
-            config["lora_rank"],
-            bits=config.get("quantization_bit"),
-            checkpointing=not config.get("disable_gradient_checkpointing", False),
-            share_states=processes if spread or "zero2" in zero else 1,
-            share_weights=processes if spread else 1,
-        )
+        config, hardware = training_config(self.params, work.kind), Hardware(**self.params["hardware"])
+        return step_bytes(self.shape, self.dtype, config, hardware, work.longest)
 
     def notes(self) -> Iterator[str]:
         """Yield what stands below the table, a line each."""

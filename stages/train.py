@@ -27,6 +27,7 @@ from selfevolve.training.configuration import Hardware, method_arguments, policy
 from selfevolve.training.datasets import check_samples, dataset_arguments
 from selfevolve.training.evaluation import check_agreement, evaluate
 from selfevolve.training.llamafactory import follow, train
+from selfevolve.training.memory import require_memory
 from selfevolve.training.results import (
     check_reference,
     first_values,
@@ -65,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     def check() -> dict[str, int]:
         return check_samples(args.data, scratch, method["cutoff_len"])
 
+    def check_before() -> None:
+        require_memory(policy, method, hardware, check()["train_longest_tokens"])
+
     with ExitStack() as stack:
         merge = hardware.training.merge and policy.adapters and policy.merges
         weights = stack.enter_context(merged(policy, SCRATCH)) if merge else None
@@ -72,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if hardware.launch.follows:
             follow(arguments, scratch, hardware.launch, hardware.training.processes)
             return
-        output = train(arguments, scratch, check, hardware.launch, hardware.training.processes)
+        output = train(arguments, scratch, check_before, hardware.launch, hardware.training.processes)
     log = read_log(output)
     metrics = {**check(), **kept_step(output, method), **first_values(log)}
     if args.method == "dpo" and "ref_model" not in method:

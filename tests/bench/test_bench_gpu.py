@@ -15,9 +15,9 @@ from bench import device
 from bench import gpu as bench_gpu
 from bench.device import Setting, setting_of
 from bench.gpu import compared
-from bench.planning.formulas import shape_of
 from bench.results import judge, merge, table
 from bench.workloads import random_policy
+from selfevolve.training.memory import shape_of
 from tests.conftest import ROOT
 
 CHAT = ROOT / "tests/support/child_chat.py"

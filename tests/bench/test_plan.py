@@ -11,17 +11,10 @@ import pytest
 import yaml
 
 from bench import plan as stage
-from bench.planning.formulas import (
-    Shape,
-    ShapeNotKnown,
-    generation_bytes,
-    least_seconds,
-    read_shape,
-    training_bytes,
-    weight_bytes,
-)
+from bench.planning.formulas import generation_bytes, least_seconds
 from bench.planning.tokens import Work
 from selfevolve.report.table import Table, to_text
+from selfevolve.training.memory import Shape, ShapeNotKnown, read_shape, training_bytes, weight_bytes
 from tests.conftest import ROOT, run_here, stage_environment
 from tests.support.gguf_files import write_gguf
 
@@ -105,6 +98,10 @@ def test_the_paper_s_run_is_planned_without_data_weights_or_a_trace(
     assert row[1] == "46,562"
     assert row[row.index("GB") + 1] == ">"  # nothing was measured on a GPU: a bound, and named as one
     assert "not measured here. > is no estimate" in " ".join(done.stdout.split())
+    assert "fits       not" not in done.stdout  # in the 40 GB of the paper's GPU, at the full 2,048 tokens
+    with_4 = (*PAPER, "--hardware", "gpu40", "--set", "hardware.training.batch=4")
+    done = run_here("bench.plan", "--backbone", backbone, *with_4, cwd=repository)
+    assert ("fits       not at the longest" in done.stdout) == (backbone != "mistral")
 
 
 def test_a_hub_name_without_a_cached_config_has_contexts_and_tokens_and_no_memory(

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,7 +18,7 @@ from selfevolve.records.jsonl import read_records, write_records
 from selfevolve.records.schema import Conversation, Preference
 from selfevolve.runtime.errors import InputError
 from selfevolve.training.configuration import Training, method_arguments, policy_arguments
-from selfevolve.training.datasets import dataset_arguments, sample_counts
+from selfevolve.training.datasets import dataset_arguments
 from selfevolve.training.llamafactory import train
 from selfevolve.training.results import check_reference, first_values, read_log
 from tests.conftest import ROOT, TEXTS, run_here, run_stage, stage_command, stage_environment
@@ -31,17 +30,7 @@ from tests.support.trainings import (
     metrics,
     nll,
     small_config,
-    write_samples,
 )
-
-
-@pytest.fixture(scope="module")
-def models(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the backbone and the data of both phases."""
-    folder = tmp_path_factory.mktemp("training")
-    shutil.copytree(backbone, folder / "backbone")
-    write_samples(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -274,30 +263,3 @@ def wait_for_checkpoint(folder: Path, child: "subprocess.Popen[bytes]") -> Path:
             return state.parent
         time.sleep(0.02)
     raise AssertionError(f"no checkpoint; exit code {child.poll()}")
-
-
-def test_a_wrong_key_of_llamafactory_is_one_line_with_the_log(
-    models: Path, params_file: Callable[..., Path], tmp_path: Path
-):
-    for name in ("backbone", "sft"):
-        shutil.copytree(models / name, tmp_path / name)
-    params = params_file({"train.sft": SMALL | {"learning_rat": 1}})
-    done = run_here("train", *arguments("sft", "backbone", "m0", params), cwd=tmp_path)
-    assert done.returncode == 1
-    last = done.stderr.strip().split("\n")[-1]
-    assert last.startswith("error: .scratch/train/")
-    assert "learning_rat" in last
-    assert not (tmp_path / "m0").exists()
-
-
-def test_samples_that_would_be_cut_are_refused(
-    models: Path, params_file: Callable[..., Path], tmp_path: Path
-):
-    for name in ("backbone", "sft"):
-        shutil.copytree(models / name, tmp_path / name)
-    params = params_file({"train.sft": SMALL | {"cutoff_len": 40, "num_train_epochs": 500.0}})
-    done = run_here("train", *arguments("sft", "backbone", "m0", params), cwd=tmp_path)
-    assert done.returncode == 1
-    assert "a sample does not fit cutoff_len 40" in done.stderr
-    assert not list(tmp_path.glob(".scratch/train/*/output/checkpoint-*"))  # found before it was trained
-    assert sample_counts(next(tmp_path.glob(".scratch/train/*")), 40)["train"] == 32

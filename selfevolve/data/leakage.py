@@ -22,6 +22,7 @@ import numpy.typing as npt
 from selfevolve.records.schema import Dialogue
 
 SHINGLE_WORDS = 8
+SITUATION_WORDS = 5  # of the shortest situation that is compared
 KINDS = ("exact_of_test", "near_of_test", "exact_in_training", "near_in_training")
 
 _WORD = re.compile(r"\w+")
@@ -90,6 +91,30 @@ def remove_duplicates(
     return report
 
 
+def shared_situations(training: Sequence[Dialogue], dialogues: Sequence[Dialogue]) -> dict[str, str]:
+    """Return the ids of dialogues that share a situation with a training dialogue, and the ids of these.
+
+    A corpus may be written from the situations of another one, which then says what was trained on in other
+    words. Situations are `meta.situation` and `meta.profile.situation`, compared by their words; those of
+    fewer than SITUATION_WORDS are too common to tell.
+    """
+    known = {words: one.id for one in reversed(training) if (words := _situation(one))}
+    found = {one.id: known.get(_situation(one)) for one in dialogues}
+    return {name: of for name, of in found.items() if of}
+
+
+def _situation(dialogue: Dialogue) -> tuple[str, ...]:
+    profile = dialogue.meta.get("profile")
+    inside = profile.get("situation") if isinstance(profile, dict) else None
+    text = dialogue.meta.get("situation") or inside
+    words = tuple(_words(text)) if isinstance(text, str) else ()
+    return words if len(words) >= SITUATION_WORDS else ()
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
 def _shingle_matrix(dialogues: Sequence[Dialogue]) -> Any:
     """Return a sparse matrix with a row for each dialogue, a column for each shingle, and ones."""
     from scipy.sparse import csr_matrix  # here, since it takes a moment to load
@@ -109,8 +134,7 @@ def _shingle_hashes(dialogue: Dialogue, word_hashes: dict[str, int]) -> npt.NDAr
     `word_hashes` remembers the words' hashes. 64 bits: among ten million shingles a collision has a
     probability of three in a million.
     """
-    text = unicodedata.normalize("NFKC", " ".join(turn.text for turn in dialogue.turns)).casefold()
-    words = _WORD.findall(text)
+    words = _words(" ".join(turn.text for turn in dialogue.turns))
     for word in words:
         if word not in word_hashes:
             word_hashes[word] = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest())

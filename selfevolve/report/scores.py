@@ -209,6 +209,12 @@ def _unseen(run: Run, name: str) -> list[Block]:
         for key, value in part.numbers().items()
     }
     note = f"From {own.where(own.metrics)}."
+    profiles = [
+        ((model, field), part)
+        for model in _names(run, "asked")
+        for field, part in own.json(model, "profile.json").at("fields").parts().items()
+    ]
+    blocks += table("unseen profiles", own, profiles, words={"of": name})
     return [*blocks, *table("unseen counts", own, numbers, notes=[note], words={"of": name})]
 
 

@@ -2,8 +2,9 @@
 
 Any dialogues in a layout that selfevolve/data/layouts.py knows (the records tell which) are cleaned as ESConv
 is. A dialogue that repeats one the models were trained on, or an earlier one of the same set, exactly or
-nearly, is removed and counted: here it is the test set that yields, since the training is done. What a
-backbone has seen before, nobody can check. `--name` becomes the dialogues' source and begins their ids.
+nearly, is removed and counted: here it is the test set that yields, since the training is done. So is one
+that was written from the situation of a training dialogue. What a backbone has seen before, nobody can check.
+`--name` becomes the dialogues' source and begins their ids.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from selfevolve.data.cleaning import clean_corpus, table_1
 from selfevolve.data.corpus import load_corpus
 from selfevolve.data.corpus_files import counted_files
 from selfevolve.data.layouts import RoleParams
-from selfevolve.data.leakage import remove_duplicates
+from selfevolve.data.leakage import remove_duplicates, shared_situations
 from selfevolve.records.jsonl import read_records, write_records
 from selfevolve.records.schema import Dialogue, NonEmpty, Record
 from selfevolve.runtime.command import run
@@ -77,18 +78,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     cleaned, counts = clean_corpus(load_corpus(args.dialogues, args.name, roles), params.min_turns)
     training = [dialogue for file in args.training for dialogue in read_records(file, Dialogue)]
     leakage = remove_duplicates(training, cleaned, params.near_duplicate)
-    if not leakage.kept:
+    situations = shared_situations(training, leakage.kept)
+    kept = [dialogue for dialogue in leakage.kept if dialogue.id not in situations]
+    if not kept:
         raise InputError("no dialogue is left to test with", file=args.dialogues)
     removed = [found.name for found in leakage.removed]
     metrics: dict[str, Any] = {
-        "table_1": table_1(leakage.kept),
+        "table_1": table_1(kept),
         "files": files,
         **counts.metrics(),
         "compared_with": len(training),
-        "removed": {ours: removed.count(theirs) for theirs, ours in KINDS.items()},
-        "dialogues": len(leakage.kept),
+        "removed": {
+            **{ours: removed.count(theirs) for theirs, ours in KINDS.items()},
+            "situation_of_training": len(situations),
+        },
+        "dialogues": len(kept),
     }
-    write_records(args.out, leakage.kept)
+    write_records(args.out, kept)
     publish_json(args.metrics, metrics)
 
 

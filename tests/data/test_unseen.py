@@ -65,7 +65,7 @@ def test_the_layout_is_told_by_the_records(
     assert [dialogue.id for dialogue in kept] == ["mine-00000", "mine-00001"]
     assert [(turn.role, turn.text) for turn in kept[1].turns] == talk(21)
     assert (metrics["compared_with"], metrics["dialogues"]) == (10, 2)
-    assert metrics["removed"] == dict.fromkeys(unseen.KINDS.values(), 0)
+    assert metrics["removed"] == dict.fromkeys((*unseen.KINDS.values(), "situation_of_training"), 0)
 
 
 def test_what_was_trained_on_is_removed_and_counted(
@@ -78,10 +78,30 @@ def test_what_was_trained_on_is_removed_and_counted(
     assert [dialogue.id for dialogue in kept] == ["mine-00000", "mine-00005"]
     assert metrics["removed"] == {
         **{"exact_of_training": 1, "near_of_training": 1, "exact_inside": 1, "near_inside": 0},
+        "situation_of_training": 0,
     }
     assert metrics["skipped"] == {"no_exchange": 0, "too_short": 1}
     assert metrics["cleaning"]["sessions"] == 6 == 2 + 3 + 1
     assert metrics["table_1"]["sessions"] == 2
+
+
+def test_what_was_written_from_a_training_dialogue_s_situation_is_removed_and_counted(
+    tmp_path: Path, params_file: Callable[..., Path]
+):
+    told = "I lost my job, and now my sister  is angry."
+    sessions = [as_esconv(talk(0)) | {"situation": told}, as_esconv(talk(1)) | {"situation": "I am sad."}]
+    (tmp_path / "raw.json").write_text(json.dumps(sessions))
+    trained, _ = clean_corpus(load_corpus(tmp_path / "raw.json", "esconv"), 2)
+    write_records(tmp_path / "training.jsonl", trained)
+    own = [
+        as_sharegpt(talk(20)) | {"profile": {"situation": "i lost my job and now my sister is angry"}},
+        as_sharegpt(talk(21)) | {"situation": "I am sad."},  # too short to tell
+        as_sharegpt(talk(22)) | {"profile": {"situation": "I lost my keys, and now my sister is angry."}},
+    ]
+    metrics, kept = prepare(tmp_path, tmp_path / "training.jsonl", own, params_file())
+    assert [dialogue.id for dialogue in kept] == ["mine-00001", "mine-00002"]
+    assert metrics["removed"]["situation_of_training"] == 1
+    assert metrics["dialogues"] == metrics["table_1"]["sessions"] == 2
 
 
 @pytest.mark.parametrize(

@@ -104,12 +104,14 @@ def test_one_that_dies_is_started_again_and_asked_only_for_the_rest(
             for batch in batches:
                 seen += [response.id for response in batch]
     assert sorted(seen) == [f"d{n}" for n in range(8)]
-    assert "the server died: starting it again" in capsys.readouterr().err
+    assert re.search(r"the server died: starting it again; its log \S+ says: ", capsys.readouterr().err)
 
 
 def test_one_that_dies_too_often_ends_the_stage_and_the_next_run_goes_on(backbone: Path):
     with engine_of(backbone, "dies:5:dead", restarts=0) as engine:
-        with pytest.raises(InputError, match="died too often; what it answered is kept, run again"):
+        with pytest.raises(
+            InputError, match=r"died too often; what it answered is kept, run again; its log \S+ says"
+        ):
             generate(engine, REQUESTS, SAMPLING, "respond")
         journal = next(Path(".scratch/respond").glob("*/journal.jsonl"))
         before = journal.read_text()
@@ -120,15 +122,30 @@ def test_one_that_dies_too_often_ends_the_stage_and_the_next_run_goes_on(backbon
     assert journal.read_text().count("\n") == len(REQUESTS)
 
 
+def test_one_that_dies_of_every_request_is_not_started_a_third_time(
+    backbone: Path, capsys: pytest.CaptureFixture[str]
+):
+    with (
+        engine_of(backbone, "breaks", restarts=9) as engine,
+        pytest.raises(InputError, match=r"twice without an answer between; .*: MemoryError: all is used"),
+    ):
+        generate(engine, REQUESTS, SAMPLING, "respond")
+    assert capsys.readouterr().err.count("starting it again") == 1
+
+
 @pytest.mark.parametrize(
     ("faults", "options", "message"),
     [
-        (["exit"], {}, r"ended with exit code 1; its log \S+ ends with: no such model"),
-        (["mute"], {"start_s": 1.5}, r"did not answer within 1.5 s; its log \S+ ends with: loading"),
-        ([], {"command": "{python} -c 'import sys; sys.exit(3)'"}, r"ended with exit code 3; .*nothing"),
+        (["exit"], {}, r"exit code 1 while it started; its log \S+ says: no such model"),
+        (["mute"], {"start_s": 1.5}, r"did not answer within 1.5 s; its log \S+ says: loading"),
+        ([], {"command": "{python} -c 'import sys; sys.exit(3)'"}, r"ended with exit code 3 while .*nothing"),
         ([], {"command": f"{{python}} {SCRIPT} {{port}} other"}, r"lists the models \['other'\], not m1"),
         ([], {"command": "no-such-program {port}"}, "no-such-program"),
-        ([], {"command": "serve {modle}"}, r"\{modle\} is none of dtype, model, port, python, served"),
+        (
+            [],
+            {"command": "serve {modle}"},
+            r"\{modle\} is none of dtype, model, port, python, served, t",
+        ),
         ([], {"command": "serve 'half"}, "cannot be read: No closing quotation"),
     ],
 )

@@ -73,7 +73,7 @@ def test_the_program_takes_the_command_and_the_request(name: str, program: str, 
     if not python.exists():
         pytest.skip(f"no .venv-{name}: make setup-{name} builds it")
     command = yaml.safe_load((ROOT / f"conf/engine/{name}.yaml").read_text())["engine"]["command"]
-    values = {"model": "/tmp/m", "served": "m0", "port": "8123", "dtype": "bfloat16"}
+    values = {"model": "/tmp/m", "served": "m0", "port": "8123", "dtype": "bfloat16", "window": "4096"}
     words = shlex.split(re.sub(r"\{(\w+)\}", lambda found: values[found.group(1)], command))
     body = sent(tmp_path)
     done = subprocess.run(

@@ -2,7 +2,8 @@
 
 Answers every request with its seed. Faults: `mute` never listens, `slow` takes a tenth of a second, `exit`
 ends at once, `length` says that answers were cut, `family` has a worker in a session of its own,
-`dies:N:FILE` ends without a word with its Nth request unless FILE is there, and makes FILE.
+`dies:N:FILE` ends without a word with its Nth request unless FILE is there, and makes FILE; `breaks` ends
+with every request, and says why before it says something else.
 """
 
 import json
@@ -27,6 +28,9 @@ class Handler(BaseHTTPRequestHandler):
         global asked
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         asked += 1
+        if "breaks" in faults:
+            print("MemoryError: all is used\nshutting down", flush=True)
+            os._exit(1)
         for fault in faults:
             if fault.startswith("dies:"):
                 _, number, file = fault.split(":")

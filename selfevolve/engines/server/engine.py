@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -36,6 +37,7 @@ PORTS = 3  # how many are tried where another process takes the one that was fre
 POLL_S = 0.2
 CHECK_S = 5.0
 PIECE = 4  # requests of a batch for each that is on its way at once
+_ERROR = re.compile(r"\w(Error|Exception)\b")
 DEATH_S = 0.5  # from the first sign that a server dies until it listens no more
 
 
@@ -50,7 +52,7 @@ class Options(Asking):
     start_s: float = Field(gt=0)
     """Seconds until the server must answer."""
     restarts: int = Field(ge=0)
-    """How often the server may die."""
+    """How often the server may die; not twice in a row without an answer between."""
 
 
 @contextmanager
@@ -61,7 +63,9 @@ def open(policy: Path, options: Options) -> Iterator[tuple[ServerEngine, Window]
     """
     chain = read_policy(policy)
     served = options.model.replace("{policy}", policy.name)
-    names = {"served": served, "template": chain.backbone.template, "dtype": chain.backbone.dtype}
+    backbone = chain.backbone
+    names = {"served": served, "template": backbone.template, "dtype": backbone.dtype}
+    names["window"] = str(backbone.window)
     log = SCRATCH / "servers" / f"{chain.digest[:16]}.log"
     settings = {"kind": "server", "policy": chain.digest}
     settings |= options.model_dump(include={"command", "environment", "extensions", "guided"})
@@ -82,14 +86,15 @@ class ServerEngine:
     """Asks a child process, and starts it again when it dies, `restarts` times in all.
 
     What was answered before a death has been yielded and stands in the journal; only the rest is asked
-    again. The address is not among the settings: it is another one at every start.
+    again. One that dies twice in a row without an answer would die of the same request again and again: it is
+    not started a third time. The address is not among the settings: it is another one at every start.
     """
 
     def __init__(self, server: ChildServer, model: str, settings: dict[str, Any], options: Options):
         """Take a server that has not been started, the model it will list, and what can change a text."""
         self.model, self.settings = model, settings
         self._server, self._options = server, options
-        self._restarts = options.restarts
+        self._restarts, self._fruitless = options.restarts, 0  # deaths in a row without an answer between
         self._client: OpenAIEngine | None = None
 
     def plan(
@@ -112,6 +117,7 @@ class ServerEngine:
                     for responses in answers:
                         for response in responses:
                             del waiting[response.id]
+                        self._fruitless = 0
                         yield responses
             except InputError:
                 time.sleep(DEATH_S)
@@ -123,7 +129,9 @@ class ServerEngine:
         """Yield the text of one request in pieces; a text that has begun is not begun again."""
         if self._client is not None and not self._server.up:
             self._count_death()
-        yield from self._connected().stream(request, sampling)
+        for piece in self._connected().stream(request, sampling):
+            self._fruitless = 0
+            yield piece
 
     def close(self) -> None:
         """End the server."""
@@ -138,10 +146,13 @@ class ServerEngine:
         """Let the next request start the server again, if it has not died too often."""
         self._server.stop()  # what it left behind
         self._client = None
-        if self._restarts == 0:
-            raise InputError("the server died too often; what it answered is kept, run again")
+        self._fruitless += 1
+        if self._restarts == 0 or self._fruitless > 1:
+            often = "too often" if self._fruitless <= 1 else "twice without an answer between"
+            kept = "what it answered is kept, run again"
+            raise InputError(f"the server died {often}; {kept}; {self._server.said()}")
         self._restarts -= 1
-        print("the server died: starting it again", file=sys.stderr, flush=True)
+        print(f"the server died: starting it again; {self._server.said()}", file=sys.stderr, flush=True)
 
 
 class ChildServer:
@@ -170,7 +181,7 @@ class ChildServer:
         self._command, self._environment, self._names = command, environment, names
         self._log, self._start_s = log, start_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
+        self._port, self._began = 0, 0
         self._filled(0)
 
     @property
@@ -185,6 +196,7 @@ class ChildServer:
             port = free_port()
             command, environment = self._filled(port)
             self._log.parent.mkdir(parents=True, exist_ok=True)
+            self._began = self._log.stat().st_size if self._log.exists() else 0
             self._process = process_guard.start(command, self._log, {**os.environ, **environment})
             self._port = port
             try:
@@ -230,14 +242,22 @@ class ChildServer:
                     raise InputError(message, field="engine.model")
                 return
             if time.monotonic() > deadline:
-                raise InputError(f"the server did not answer within {self._start_s:g} s; {self._said()}")
+                raise InputError(f"the server did not answer within {self._start_s:g} s; {self.said()}")
             time.sleep(POLL_S)
-        raise InputError(f"the server ended with exit code {self._process.returncode}; {self._said()}")
+        code = self._process.returncode
+        raise InputError(f"the server ended with exit code {code} while it started; {self.said()}")
 
-    def _said(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
-        return f"its log {self._log} ends with: {last[:300]}"
+    def said(self) -> str:
+        """Return where its log is, and the last error in it since the last start, or else its last line.
+
+        Servers write more after the error that ended them: that workers are being ended, what was leaked.
+        """
+        with self._log.open("rb") as log:
+            log.seek(self._began)
+            text = log.read().decode("utf-8", errors="replace")
+        lines = [line.strip() for line in text.split("\n") if line.strip()] or ["nothing"]
+        errors = [line for line in lines if _ERROR.search(line)]
+        return f"its log {self._log} says: {(errors or lines)[-1][:300]}"
 
 
 def free_port() -> int:

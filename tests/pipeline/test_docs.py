@@ -130,6 +130,14 @@ def test_the_model_card_says_what_was_measured():
         assert f"| {name} | {numbers} |\n" in card
 
 
+def test_the_readme_s_table_is_the_study_s():
+    tables = (ROOT / "metrics/study/README.md").read_text(encoding="utf-8")
+    method = tables.split("### The method over the seeds")[1].split("###")[0].splitlines()
+    shown = [line for line in README.splitlines() if re.match(r"\| (model|vanilla|m\d) \|", line)]
+    assert [line.split()[1] for line in shown] == ["model", "vanilla", "m0", "m1", "m2"]
+    assert set(shown) <= set(method)
+
+
 def test_no_machine_path_stands_in_a_tracked_text_file():
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

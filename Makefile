@@ -80,7 +80,7 @@ skills: setup  ## measure what the tiny backbone's card says it can do
 	exec python -m selfevolve.experiment.repro backbone
 	python -m testbed.skills --policy models/backbone --recipe testbed/params.yaml --out metrics/backbone/skills.json
 
-study: setup  ## the method over five seeds with its controls, and its tables (hours; resumes); RUNS="self-11 human-11"
+study: setup  ## the method over five seeds with its controls, and its tables (an hour or more; resumes); RUNS="self-11 human-11"
 	@exec python -m testbed.study $(RUNS)
 
 bench: setup setup-bench  ## measure the local engine beside others, metrics/bench.json (15 minutes); ONLY="respond growth"

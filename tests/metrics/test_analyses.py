@@ -56,7 +56,8 @@ def test_there_is_no_further_test_set_until_one_is_named(graph: Graph, more: Gra
     assert not [name for name in analyses(graph) if name.startswith("unseen")]
     added = {name for name in analyses(more) if name.startswith("unseen")}
     models = len(PARAMS["unseen"]["asked"])
-    assert len(added) == 2 * 2 + 2 * 2 * models
+    assert len(added) == 2 * 2 + 2 * 4 * models  # two stages a set; four a set and model
+    assert f"{FILE}:unseen_refine@set1-model1" in more.needed(f"{FILE}:unseen_profile@set1-model1")
     needed = more.needed(f"{FILE}:unseen_score@set1-model1")
     assert {"sft@m0", "prepare", f"{FILE}:unseen@1"} < needed
     assert not {f"{FILE}:unseen@0", "train@m1"} & needed

@@ -22,7 +22,7 @@ from selfevolve.runtime.command import run
 from selfevolve.runtime.files import read_yaml
 from selfevolve.runtime.parameters import validate
 from selfevolve.training.configuration import Hardware, method_arguments
-from selfevolve.training.memory import ShapeNotKnown, read_shape, step_bytes
+from selfevolve.training.memory import ShapeNotKnown, step_bytes
 
 METRICS, PARAMS = Path("metrics"), Path("params.yaml")
 RATES = Path(__file__).with_name("planning") / "rates.yaml"
@@ -94,7 +94,7 @@ class Plan:
         self.card = known["sheets"].get(hardware)
         weights = params["backbone"]["weights"]
         try:
-            self.shape = read_shape(weights, params["backbone"]["revision"])
+            self.shape = formulas.planned_shape(weights, params["backbone"]["revision"])
             self.model = f"{self.shape.parameters:,} parameters, by the config.json of {weights}"
         except ShapeNotKnown as reason:
             self.model = f"Memory is not known: {reason}"

@@ -9,15 +9,31 @@ from pathlib import Path
 from typing import Any
 
 from bench.planning.tokens import Work
+from selfevolve.policies.gguf import gguf_file, read_header
 from selfevolve.runtime.files import read_text
 from selfevolve.runtime.run_record import FILE, RunRecord, read_run_records
-from selfevolve.training.memory import BYTES, Shape, weight_bytes
+from selfevolve.training.memory import BYTES, Shape, ShapeNotKnown, read_shape, shape_of, weight_bytes
 
 _CHECKPOINT = 12  # bytes an adapter's parameter in a checkpoint: float32, and Adam's two moments
 _WORD = 6  # bytes of an English word and its space
 # Operations a number of the matrices and a token: 2 forward, and 2 back to the adapter's inputs, since frozen
 # weights have no gradient. DPO adds the reference's forward pass. Checkpointing's repeats do not count.
 _TRAINING = {"sft": 4, "dpo": 6}
+
+
+def planned_shape(weights: str, revision: str | None) -> Shape:
+    """Return the shape of a backbone as `read_shape` does, or that of a GGUF file that the run will read."""
+    file = gguf_file(weights)
+    return _shape_in_gguf(file) if file else read_shape(weights, revision)
+
+
+def _shape_in_gguf(file: Path) -> Shape:
+    from transformers import AutoConfig
+
+    if not file.is_file():
+        raise ShapeNotKnown(f"{file}: there is no such file")
+    read_header(file)  # its messages are those of the stage that will read the file
+    return shape_of(AutoConfig.from_pretrained(str(file.parent), gguf_file=file.name).to_dict())
 
 
 def generation_bytes(shape: Shape, dtype: str, rows: int, tokens: int) -> float:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfevolve.policies.gguf import gguf_file, read_header
 from selfevolve.policies.policy import Policy
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import read_json
@@ -83,13 +82,11 @@ class Shape:
 
 
 def read_shape(weights: str, revision: str | None) -> Shape:
-    """Return the shape of a backbone, from its folder, its GGUF file or the Hub's cache, never the network.
+    """Return the shape of a backbone, from its folder or the Hub's cache, never the network.
 
     Raises:
         ShapeNotKnown: nothing of that is there, or it lacks one of Llama's sizes.
     """
-    if packed := gguf_file(weights):
-        return _shape_in_gguf(packed)
     file: Any = Path(weights, "config.json")
     if not file.is_file():
         from huggingface_hub import try_to_load_from_cache
@@ -105,15 +102,6 @@ def read_shape(weights: str, revision: str | None) -> Shape:
     if missing := [key for key in _SIZES.values() if not isinstance(config.get(key), int)]:
         raise ShapeNotKnown(f"the config.json of {weights} has no {missing[0]}")
     return shape_of(config)
-
-
-def _shape_in_gguf(file: Path) -> Shape:
-    from transformers import AutoConfig
-
-    if not file.is_file():
-        raise ShapeNotKnown(f"{file}: there is no such file")
-    read_header(file)  # its messages are those of the stage that will read the file
-    return shape_of(AutoConfig.from_pretrained(str(file.parent), gguf_file=file.name).to_dict())
 
 
 def shape_of(config: Mapping[str, Any]) -> Shape:

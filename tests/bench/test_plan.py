@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bench import plan as stage
-from bench.planning.formulas import generation_bytes, least_seconds
+from bench.planning.formulas import generation_bytes, least_seconds, planned_shape
 from bench.planning.tokens import Work
 from selfevolve.report.table import Table, to_text
 from selfevolve.training.memory import Shape, ShapeNotKnown, read_shape, training_bytes, weight_bytes
@@ -223,11 +223,11 @@ def test_a_config_without_one_of_llama_s_sizes_says_which(tmp_path: Path):
 
 def test_the_shape_of_a_gguf_file_is_its_model_s(backbone: Path, tmp_path: Path):
     model = write_gguf(tmp_path / "own.gguf", backbone)
-    assert read_shape(str(tmp_path / "own.gguf"), None).parameters == model.num_parameters()
+    assert planned_shape(str(tmp_path / "own.gguf"), None).parameters == model.num_parameters()
     with pytest.raises(ShapeNotKnown, match="there is no such file"):
-        read_shape(str(tmp_path / "none.gguf"), None)
+        planned_shape(str(tmp_path / "none.gguf"), None)
     with pytest.raises(ShapeNotKnown, match="neither a folder"):
-        read_shape(str(tmp_path / "a" / "b"), None)
+        planned_shape(str(tmp_path / "a" / "b"), None)
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def free_profile(meta: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of a dialogue's profile that are texts with words in them, numbers included."""
     profile = meta.get("profile")
     fields = profile.items() if isinstance(profile, Mapping) else ()
-    texts = {name: str(value) for name, value in fields if isinstance(value, str | int | float)}
+    texts = {name: str(value) for name, value in fields if type(value) in (str, int, float)}  # true is none
     return {name: text for name, text in texts.items() if plain(text)}
 
 

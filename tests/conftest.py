@@ -59,7 +59,8 @@ SLOW = (
     *("training/test_hardware.py", "training/test_hardware_parsed.py", "training/test_train.py"),
     "training/test_train_refused.py",
     "experiment/test_ending.py",
-    *("bench/test_rounding.py", "policies/test_unmerged.py", "training/test_train_bfloat16.py"),
+    *("bench/test_pilot.py", "bench/test_rounding.py", "policies/test_unmerged.py"),
+    "training/test_train_bfloat16.py",
     *("engines/test_end_tokens.py", "engines/test_sharing.py"),
 )
 

@@ -83,8 +83,8 @@ skills: setup  ## measure what the tiny backbone's card says it can do
 study: setup  ## the method over five seeds with its controls, and its tables (an hour or more; resumes); RUNS="self-11 human-11"
 	@exec python -m testbed.study $(RUNS)
 
-bench: setup setup-bench  ## measure the local engine beside others, metrics/bench.json (15 minutes); ONLY="respond growth"
-	python -m bench --out metrics/bench.json $(if $(ONLY),--only $(ONLY))
+bench: setup setup-bench  ## measure the local engine beside others, metrics/bench.json (15 minutes); ONLY="respond growth" WEIGHTS=FOLDER
+	python -m bench --out metrics/bench.json $(if $(ONLY),--only $(ONLY)) $(if $(WEIGHTS),--weights $(WEIGHTS))
 
 # distilabel, which only the benchmark needs, in an environment of its own that shares .venv's torch.
 setup-bench: setup  ## build .venv-bench with distilabel

@@ -20,6 +20,7 @@ from bench import baselines
 from bench.baselines import BATCH_TOKENS, PYTHON, Job
 from bench.device import describe
 from bench.measuring import SETTINGS, resident_peak_mib, run_child, take_turns, time_child
+from bench.real import real
 from bench.results import merge, read, table
 from bench.workloads import WORDS, random_policy, requests_of, sampling_of, tiny_policy
 from selfevolve.engines.local.engine import TransformersEngine
@@ -176,6 +177,7 @@ def share(runs: Path) -> Rows:
 
 PARTS: dict[str, Callable[[argparse.Namespace, Path], Rows]] = {
     **{name: partial(side_by_side, name) for name in ("respond", "scattered", "reflect", "small")},
+    "real": lambda arguments, scratch: real(arguments.weights, arguments.rounds, scratch),
     "programs": programs,
     "overhead": overhead,
     "growth": growth,
@@ -192,6 +194,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=1000, help="the most requests of a part, for a try")
     parser.add_argument("--most", type=int, default=100_000, help="the most contexts, responses, for a try")
+    parser.add_argument("--weights", help="of part `real`: a folder in Hugging Face's layout")
     parser.add_argument("--grow", type=int, help=argparse.SUPPRESS)  # one row of the part `growth`
     arguments = parser.parse_args(argv)
     if arguments.grow:

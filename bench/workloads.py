@@ -27,9 +27,9 @@ def requests_of(work: Mapping[str, Any], seed: int = 42) -> list[Request]:
 
     Each dialogue gives all contexts that training would take, or one of them. A response has the task prompt
     and the history; a reflection has the instructions, the history and the response to refine. `work` is an
-    entry of `work` in settings.yaml.
+    entry of `work` in settings.yaml, or `real`, which names a set of prompts.
     """
-    prompts = load_prompts(PROMPTS)
+    prompts = load_prompts(work.get("prompts", PROMPTS))
     made: list[Request] = []
     number = 0
     while len(made) < work["count"]:

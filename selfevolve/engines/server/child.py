@@ -66,8 +66,12 @@ class ChildServer:
         for attempt in range(1, PORTS + 1):
             port = free_port()
             command, environment = self._filled(port)
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            self._began = self._log.stat().st_size if self._log.exists() else 0
+            try:
+                self._log.parent.mkdir(parents=True, exist_ok=True)
+                self._log.touch()
+            except OSError as error:
+                raise InputError(f"cannot be written: {error.strerror}", file=self._log) from None
+            self._began = self._log.stat().st_size
             self._process = process_guard.start(command, self._log, {**os.environ, **environment})
             self._port = port
             try:

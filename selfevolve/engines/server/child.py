@@ -24,6 +24,7 @@ PORTS = 3  # how many are tried where another process takes the one that was fre
 POLL_S = 0.2
 CHECK_S = 5.0
 _ERROR = re.compile(r"\w(Error|Exception)\b")
+_MILDER = re.compile(r"\b(DEBUG|INFO|WARNING)\b")  # such a line only warns of an error, or tells of one
 
 
 class ChildServer:
@@ -131,7 +132,7 @@ class ChildServer:
             log.seek(self._began)
             text = log.read().decode("utf-8", errors="replace")
         lines = [line.strip() for line in text.split("\n") if line.strip()] or ["nothing"]
-        errors = [line for line in lines if _ERROR.search(line)]
+        errors = [line for line in lines if _ERROR.search(line) and not _MILDER.search(line)]
         return f"its log {self._log} says: {(errors or lines)[-1][:300]}"
 
 

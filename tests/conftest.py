@@ -60,7 +60,7 @@ SLOW = (
     "training/test_train_refused.py",
     "experiment/test_ending.py",
     *("bench/test_rounding.py", "policies/test_unmerged.py", "training/test_train_bfloat16.py"),
-    *("engines/test_end_tokens.py", "engines/test_sharing.py"),
+    *("engines/test_end_tokens.py", "engines/test_sharing.py", "engines/test_vllm_cpu.py"),
 )
 
 

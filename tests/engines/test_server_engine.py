@@ -157,6 +157,26 @@ def test_what_does_not_come_up_is_one_line(
     wait_until_alone(tmp_path)
 
 
+def test_a_server_whose_log_is_on_a_full_disk_is_one_line(backbone: Path, tmp_path: Path):
+    disk = tmp_path / ".scratch" / "servers"
+    disk.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a tmpfs cannot be mounted here: it needs root")
+    try:
+        (disk / "other").write_bytes(bytes(8192))
+        with (
+            pytest.raises(
+                InputError, match=r"exit code 1 while it started; .*\.log, on a disk that is full,"
+            ),
+            engine_of(backbone, "exit") as engine,
+        ):
+            next(complete(engine, REQUESTS, SAMPLING))
+        wait_until_alone(tmp_path)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_a_port_that_another_process_took_is_given_up_for_another(
     backbone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

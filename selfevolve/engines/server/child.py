@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ HOST = "127.0.0.1"
 PORTS = 3  # how many are tried where another process takes the one that was free
 POLL_S = 0.2
 CHECK_S = 5.0
+LEAST_ROOM = 4096  # bytes: on a disk with less no file grows
 _ERROR = re.compile(r"\w(Error|Exception)\b")
 _MILDER = re.compile(r"\b(DEBUG|INFO|WARNING)\b")  # such a line only warns of an error, or tells of one
 
@@ -127,13 +129,16 @@ class ChildServer:
         """Return where its log is, and the last error in it since the last start, or else its last line.
 
         Servers write more after the error that ended them: that workers are being ended, what was leaked.
+        Some end because their log cannot be written, which it then cannot say.
         """
         with self._log.open("rb") as log:
             log.seek(self._began)
             text = log.read().decode("utf-8", errors="replace")
         lines = [line.strip() for line in text.split("\n") if line.strip()] or ["nothing"]
         errors = [line for line in lines if _ERROR.search(line) and not _MILDER.search(line)]
-        return f"its log {self._log} says: {(errors or lines)[-1][:300]}"
+        full = shutil.disk_usage(self._log.parent).free < LEAST_ROOM
+        where = f"its log {self._log}{', on a disk that is full,' if full else ''}"
+        return f"{where} says: {(errors or lines)[-1][:300]}"
 
 
 def free_port() -> int:

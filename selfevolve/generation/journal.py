@@ -54,9 +54,12 @@ class AppendOnly(Generic[E]):
         self._kind = kind
 
     def __enter__(self) -> Self:
-        """Open, lock and read the file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("a+b")
+        """Open, lock and read the file; InputError where it cannot be made, as on a full disk."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a+b", buffering=0)
+        except OSError as error:
+            raise self._unwritten(error) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:  # two stages may need the same responses; the second finds them here
@@ -70,16 +73,23 @@ class AppendOnly(Generic[E]):
         self._file.close()
 
     def append(self, batch: Sequence[E]) -> None:
-        """Add a batch; when this returns it is on disk."""
-        lines = "".join(entry.model_dump_json() + "\n" for entry in batch)
-        self._file.write(lines.encode("utf-8"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Add a batch; when this returns it is on disk. InputError where it cannot be, as on a full disk."""
+        rest = memoryview("".join(entry.model_dump_json() + "\n" for entry in batch).encode("utf-8"))
+        try:
+            while rest:  # a disk that becomes full takes the beginning
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._unwritten(error) from None
         for entry in batch:
             self._remember(entry)
 
     def _remember(self, entry: E) -> None:
         raise NotImplementedError
+
+    def _unwritten(self, error: OSError) -> InputError:
+        message = f"cannot be written: {error.strerror}; what it has is kept, run again"
+        return InputError(message, file=self.path)
 
     def _load(self) -> None:
         self._file.seek(0)

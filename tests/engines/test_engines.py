@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -179,6 +180,27 @@ def test_a_line_cut_off_by_a_kill_is_dropped_and_the_rest_kept(tmp_path: Path):
         assert journal.responses == {"a": kept}
         journal.append([kept.model_copy(update={"id": "c"})])
     assert [line["id"] for line in map(json.loads, path.read_text().split("\n")[:-1])] == ["a", "c"]
+
+
+def test_a_full_disk_is_one_line_and_what_was_written_before_is_kept(tmp_path: Path):
+    """A limit on a file's size in place of the disk: the write that reaches it is cut off and fails."""
+    path = tmp_path / "journal.jsonl"
+    answer = Response(id="a", text="b", finish_reason="stop", attempt=1, model="m")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Journal(path) as journal:
+        journal.append([answer])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, hard))
+        try:
+            with pytest.raises(
+                InputError, match=r"journal.jsonl: cannot be written: .*; what it has is kept"
+            ):
+                journal.append([answer.model_copy(update={"id": "c"})])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with Journal(path) as journal:
+        assert list(journal.responses) == ["a"]
+        journal.append([answer.model_copy(update={"id": "c"})])
+    assert [line["id"] for line in read_lines(path)] == ["a", "c"]
 
 
 def test_a_damaged_journal_is_named(tmp_path: Path):

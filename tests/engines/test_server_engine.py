@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from selfevolve.engines.server import engine as server
+from selfevolve.engines.server import child
 from selfevolve.engines.server.engine import ServerEngine
 from selfevolve.generation.engines import open_engine
 from selfevolve.generation.generate import generate
@@ -157,15 +157,35 @@ def test_what_does_not_come_up_is_one_line(
     wait_until_alone(tmp_path)
 
 
+def test_a_server_whose_log_is_on_a_full_disk_is_one_line(backbone: Path, tmp_path: Path):
+    disk = tmp_path / ".scratch" / "servers"
+    disk.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a tmpfs cannot be mounted here: it needs root")
+    try:
+        (disk / "other").write_bytes(bytes(8192))
+        with (
+            pytest.raises(
+                InputError, match=r"exit code 1 while it started; .*\.log, on a disk that is full,"
+            ),
+            engine_of(backbone, "exit") as engine,
+        ):
+            next(complete(engine, REQUESTS, SAMPLING))
+        wait_until_alone(tmp_path)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_a_port_that_another_process_took_is_given_up_for_another(
     backbone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        free = server.free_port
+        free = child.free_port
         ports = iter([other.getsockname()[1]])
-        monkeypatch.setattr(server, "free_port", lambda: next(ports, None) or free())
+        monkeypatch.setattr(child, "free_port", lambda: next(ports, None) or free())
         with engine_of(backbone) as engine:
             assert len(generate(engine, REQUESTS, SAMPLING, "respond")) == len(REQUESTS)
     assert "was taken by another process: trying another" in capsys.readouterr().err
@@ -214,7 +234,7 @@ def test_a_schema_is_sent_where_the_server_is_to_keep_to_it(backbone: Path, guid
         ({"restarts": -1}, "engine.restarts"),
         ({"start_s": 0.0}, "engine.start_s"),
         ({"command": " "}, "engine.command"),
-        ({"environment": {"A": 1}}, "engine.environment.A"),
+        ({"environment": {"A": True}}, "engine.environment.A"),
         ({"host": "0.0.0.0"}, "engine.host"),
         ({"code": "selfevolve/engines"}, "engine.code"),
     ],
@@ -225,13 +245,23 @@ def test_wrong_options_name_their_field(backbone: Path, change: dict[str, Any], 
         pass
 
 
-@pytest.mark.parametrize("name", ["vllm", "sglang", "llamafactory"])
+def test_a_number_may_be_set_in_the_environment(backbone: Path):
+    """`SET="engine.environment.A=8"` makes a number of it; the journal is the one of the text."""
+    settings = []
+    for value in (8, "8"):
+        with open_engine({"command": "serve", **OPTIONS, "environment": {"A": value}}, backbone) as (one, _):
+            settings.append(one.settings)
+    assert settings[0] == settings[1]
+    assert settings[0]["environment"] == {"A": "8"}
+
+
+@pytest.mark.parametrize("name", ["vllm", "vllm-cpu", "sglang", "llamafactory"])
 def test_the_configurations_name_programs_of_environments_that_make_builds(name: str, backbone: Path):
     params = yaml.safe_load((ROOT / f"conf/engine/{name}.yaml").read_text())["engine"]
     with open_engine(params, backbone) as (engine, _):  # options and placeholders are checked
         assert engine.settings["guided"] is (name != "llamafactory")
     assert "127.0.0.1" in params["command"] + str(params["environment"])
-    if program := re.match(r"\.venv-(\w+)/", params["command"]):
+    if program := re.match(r"\.venv-([\w-]+)/", params["command"]):
         assert program.group(1) == name
         assert f"\n{name}==" in (ROOT / f"requirements-{name}.txt").read_text()
         dry = subprocess.run(

@@ -29,7 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         asked += 1
         if "breaks" in faults:
-            print("MemoryError: all is used\nshutting down", flush=True)
+            print("MemoryError: all is used\nWARNING a ValueError can follow\nshutting down", flush=True)
             os._exit(1)
         for fault in faults:
             if fault.startswith("dies:"):

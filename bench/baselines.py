@@ -8,7 +8,8 @@ differ a little, so lengths may.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -54,15 +55,18 @@ class Job:
 
 
 def ours(job: Job) -> Contestant:
-    """Return the engine, fresh in every round: tokenisation and planning count."""
-    return lambda: job.ask(TransformersEngine(job.loaded, BATCH_TOKENS))
+    """Return the engine, fresh in every round: tokenisation and planning count.
+
+    It has a copy of the model, since it changes its attention and its linear layers.
+    """
+    loaded = replace(job.loaded, model=deepcopy(job.loaded.model))
+    return lambda: job.ask(TransformersEngine(loaded, BATCH_TOKENS))
 
 
 def in_batches(job: Job, size: int) -> Contestant:
     """Return `model.generate` on `size` requests at a time, in the order of the list."""
 
     def write() -> Mapping[str, int]:
-        job.loaded.model.set_attn_implementation("sdpa")  # what others use: the engine sets its own
         template = ChatTemplate(job.loaded.tokenizer, job.loaded.template)
         starts = range(0, len(job.requests), size)
         parts = (_generate(job, template, job.requests[start : start + size]) for start in starts)

@@ -72,17 +72,23 @@ def generated(made: Any, prompt: Sequence[int], seed: int, sampling: Sampling, s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("penalty", [1.0, 1.2])
-def test_tokens_are_those_of_generate_one_by_one(kind: str, penalty: float, monkeypatch: pytest.MonkeyPatch):
-    from selfevolve.engines.local import attention
+@pytest.mark.parametrize(("penalty", "packed"), [(1.0, True), (1.2, True), (1.2, False)])
+def test_tokens_are_those_of_generate_one_by_one(
+    kind: str, penalty: float, packed: bool, monkeypatch: pytest.MonkeyPatch
+):
+    from selfevolve.engines.local import attention, packed_linear
     from selfevolve.engines.local.decoder import Decoder, Work
 
     monkeypatch.setattr(attention, "BLOCK", 16)  # so that these prompts are read in several
+    if packed:  # layers as small as these, too
+        monkeypatch.setattr(packed_linear, "LEAST", 1)
     made, stop = model(kind), list(range(0, 300, 15))
     sampling = SAMPLING.model_copy(update={"repetition_penalty": penalty, "top_k": 20, "top_p": 0.95})
     expected = [generated(made, prompt, n, sampling, stop) for n, prompt in enumerate(PROMPTS)]
     assert len({len(row) for row in expected}) > 1  # some stop early
     decoder = Decoder(made, stop)
+    linear = sum(type(module).__name__ == "Linear" for module in made.modules())
+    assert (linear == 0) == packed
     # one decoder: each run has the memory of the one before
     for rows, prefix in ((12, 3), (4, 5), (1, 0), (5, 0), (12, 5), (12, 5)):
         written: list[list[int]] = [[] for _ in PROMPTS]

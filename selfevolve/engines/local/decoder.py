@@ -21,6 +21,7 @@ from selfevolve.engines.local.attention import (
     use_grouped_attention,
     windows_of,
 )
+from selfevolve.engines.local.packed_linear import pack_linear_layers
 from selfevolve.engines.local.prefix_index import PrefixIndex
 from selfevolve.engines.local.sampler import Sampler, uniforms
 
@@ -54,6 +55,7 @@ class Decoder:
         self._windows = windows_of(model.config)
         self._like = torch.empty(0, dtype=model.dtype, device=model.device)
         use_grouped_attention(model)
+        pack_linear_layers(model)
         self._prefixes: OrderedDict[tuple[int, ...], list[Pair]] = OrderedDict()
         self._spare: SlotCache | None = None
 

@@ -21,7 +21,7 @@ from selfevolve.records.schema import Message, Response
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.parameters import Params
 
-DECODING = 4  # raised whenever texts could change in the last bits of what they are drawn from
+DECODING = 5  # raised whenever texts could change in the last bits of what they are drawn from
 NO_MEMORY = ("not enough memory", "can't allocate memory", "bad_alloc")  # how torch says it of a CPU
 
 

@@ -6,8 +6,10 @@ tokens of the prompt too, so it also falls on the keys and the quotes of the JSO
 """
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from selfevolve.generation.engines import open_engine
@@ -21,6 +23,10 @@ from selfevolve.runtime.command import run
 from selfevolve.runtime.files import publish_json, read_yaml
 from selfevolve.runtime.parameters import load_params, read_params
 
+# English words of a text that describes a response, and of one that is a response.
+ABOUT_THE_TASK = re.compile(r"\b(seekers?|users?|supporters?|respon(se|ses|d))\b", re.IGNORECASE)
+TO_THE_SEEKER = re.compile(r"\b(you|your|yours|yourself)\b", re.IGNORECASE)
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Refine with every engine and penalty, and write and print a row for each."""
@@ -33,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--engines", type=Path, nargs="+", default=[], help="files of conf/engine, or params.yaml's"
     )
     parser.add_argument("--guided", choices=("true", "false"), nargs="+", default=["false"])
+    parser.add_argument("--prompts", type=Path, help="a set of prompts, or params.yaml's")
     parser.add_argument("--penalties", type=float, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
@@ -41,8 +48,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     contexts = read_records(args.contexts, Context)[: args.count]
     found = read_by_id(args.responses, Response, [context.id for context in contexts])
     responses = {context.id: found[context.id].text for context in contexts}
-    prompts = load_prompts(load_params("prompts", args.params)["dir"])
+    folder = args.prompts or load_params("prompts", args.params)["dir"]
+    prompts = load_prompts(folder)
     rule = read_length_rule(args.params)
+    most_words = [rule.most_words(responses[context.id], context.golden) for context in contexts]
     rows: list[dict[str, Any]] = []
     for engine_params in _engines(args.engines, args.guided, args.params):
         with open_engine(engine_params, args.policy) as (engine, window):
@@ -50,14 +59,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 sampling = params.sampling.model_copy(update={"repetition_penalty": penalty})
                 asked = params.model_copy(update={"sampling": sampling})
                 refinements, counts = refine(engine, window, contexts, responses, prompts, asked)
-                limits = [rule.most_words(responses[c.id], c.golden) for c in contexts]
-                texts = [one.refined_response or "" for one in refinements]
-                too_long = sum(map(is_longer, texts, limits))
                 guided = bool(engine_params.get("guided", False))
                 row = {"engine": engine_params["kind"], "guided": guided, "penalty": penalty}
-                rows.append({**row, **counts, "over_length_rule": too_long, **_lengths(refinements)})
+                rows.append({**row, **counts, **_described(refinements, contexts, most_words)})
                 print(rows[-1], flush=True)
-    described = {"policy": str(args.policy), "sampling": params.sampling.model_dump()}
+    described = {"policy": str(args.policy), "prompts": str(folder), "sampling": params.sampling.model_dump()}
     publish_json(args.out, {**described, "rows": rows})
 
 
@@ -73,10 +79,33 @@ def _engines(files: Sequence[Path], guided: Sequence[str], params: Path) -> list
     return tried
 
 
-def _lengths(refinements: Sequence[Refinement]) -> dict[str, float | None]:
-    """Return the mean number of words of the refined responses; None where there are none."""
-    words = [len(one.refined_response.split()) for one in refinements if one.refined_response is not None]
-    return {"words": round(sum(words) / len(words), 1) if words else None}
+def _described(
+    refinements: Sequence[Refinement], contexts: Sequence[Context], most_words: Sequence[int | None]
+) -> dict[str, Any]:
+    """Return what the refined responses are like.
+
+    `over_length_rule` of them have more than the most words, `about_the_task` speak of the seeker or the
+    response, `to_the_seeker` say "you". `seekers_words` is the mean percentage of a response's words of at
+    least four letters that the seeker has used.
+    """
+    texts = [one.refined_response or "" for one in refinements]
+    lengths = [len(text.split()) for text in texts if text]
+    shares = []
+    for text, context in zip(texts, contexts, strict=True):
+        own = _words(text)
+        said = set().union(*(_words(m.content) for m in context.messages if m.role == "user"))
+        shares += [100 * len(own & said) / len(own)] if own else []
+    return {
+        "words": round(fmean(lengths), 1) if lengths else None,
+        "over_length_rule": sum(map(is_longer, texts, most_words)),
+        "about_the_task": sum(bool(ABOUT_THE_TASK.search(text)) for text in texts),
+        "to_the_seeker": sum(bool(TO_THE_SEEKER.search(text)) for text in texts),
+        "seekers_words": round(fmean(shares), 1) if shares else None,
+    }
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]{4,}", text.lower()))
 
 
 if __name__ == "__main__":

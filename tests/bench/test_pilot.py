@@ -12,7 +12,7 @@ from bench import learning_rates, parse_rate
 from selfevolve.records.jsonl import read_records, write_records
 from selfevolve.records.schema import Context, Response
 from selfevolve.runtime.errors import InputError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_prompts
 from tests.support.answers import REFLECTION
 from tests.support.servers import ChatServer, Reply, answers, completion
 from tests.support.trainings import SMALL, write_samples
@@ -68,7 +68,8 @@ def test_free_and_guided_answers_are_counted_by_penalty(
     write_records(home / "said.jsonl", said)
     engine = yaml.safe_load((ROOT / "conf/engine/openai.yaml").read_text())
     params = yaml.safe_load((home / "params.yaml").read_text())
-    params["prompts"]["dir"] = str(ROOT / "prompts/tiny")
+    short = {"refine": "Improve it.", "refine_request": "{{dialogue}}\n{{response}}"}
+    params["prompts"]["dir"] = str(write_prompts(home / "prompts", **short))
     (home / "params.yaml").write_text(yaml.safe_dump(params))
     with ChatServer(reply) as server:
         changes = {"base_url": server.url, "concurrency": 2, "retries": 0, "extensions": True}
@@ -82,4 +83,6 @@ def test_free_and_guided_answers_are_counted_by_penalty(
     assert found == [(False, 1.0, 6, 0), (False, 1.2, 0, 6), (True, 1.0, 6, 0), (True, 1.2, 6, 0)]
     assert rows[1]["parse_failures"] == {"missing_refined_response": 18}  # three attempts each
     assert rows[0]["over_length_rule"] == 6  # five words after one
-    assert [rows[0]["words"], rows[1]["words"]] == [5.0, None]
+    described = [rows[0][key] for key in ("words", "about_the_task", "to_the_seeker", "seekers_words")]
+    assert described == [5.0, 0, 0, 11.1]  # two of six seekers have said "bakery", one of three words
+    assert [rows[1]["words"], rows[1]["seekers_words"]] == [None, None]

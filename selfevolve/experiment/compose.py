@@ -18,7 +18,7 @@ from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import publishing, read_yaml
 
 PARAMS = Path("params.yaml")
-LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run left it
+LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run made or left it
 GROUPS = ("backbone", "data", "engine", "hardware", "judge", "scale")
 
 
@@ -43,6 +43,7 @@ def resolve_params(groups: Mapping[str, str], overrides: Sequence[str]) -> None:
         draft_params(groups, overrides, draft)
         os.replace(draft, PARAMS)
     if groups:
+        remember_params()  # a run that is ended from here on is continued by the same command
         print(f"params.yaml composed of conf/: {_flags(groups)}")
 
 
@@ -82,7 +83,7 @@ def compose(groups: Mapping[str, str], path: Path) -> None:
 
 
 def remember_params() -> None:
-    """Keep params.yaml as this run left it, so that the next one knows what was edited since."""
+    """Keep params.yaml as this run made or left it, so that the next one knows what was edited since."""
     with publishing(LAST) as temporary:
         shutil.copyfile(PARAMS, temporary)
 

@@ -1,6 +1,5 @@
 """params.yaml, the groups it is composed of, and the graph that dvc.yaml makes of it."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 import yaml
 
 from selfevolve.benchmarks.measure import Settings
-from selfevolve.experiment.compose import GROUPS, LAST, compose, resolve_params
+from selfevolve.experiment.compose import GROUPS, compose, remember_params, resolve_params
 from selfevolve.generation.engines import read_engine, read_options
 from selfevolve.generation.request import ResponseParams
 from selfevolve.judge.engine import JUDGES
@@ -164,10 +163,22 @@ def test_composing_stops_where_it_would_lose_hand_edits(checkout: Path):
     assert load(checkout / "params.yaml")["headline"] == "m1"
 
 
+def test_the_same_command_composes_again_after_a_run_that_was_ended(checkout: Path):
+    command = {"data": "local", "scale": "paper"}, ["data.esconv=own.json"]
+    resolve_params(*command)
+    composed = (checkout / "params.yaml").read_text()
+    resolve_params(*command)
+    assert (checkout / "params.yaml").read_text() == composed
+    (checkout / "params.yaml").write_text(composed.replace("own.json", "other.json"))
+    with pytest.raises(InputError, match=r"lose hand edits of data\.esconv"):
+        resolve_params(*command)
+
+
 def test_what_a_run_left_is_no_hand_edit(checkout: Path):
     resolve_params({"data": "local"}, ["data.esconv=own.json"])
-    LAST.parent.mkdir()
-    shutil.copyfile("params.yaml", LAST)
+    edited = (checkout / "params.yaml").read_text().replace("own.json", "other.json")
+    (checkout / "params.yaml").write_text(edited)
+    remember_params()
     resolve_params({"scale": "paper"}, [])
     assert load(checkout / "params.yaml")["data"]["name"] == "mini"
 

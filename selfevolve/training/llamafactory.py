@@ -30,9 +30,6 @@ from selfevolve.training.configuration import RANK, Launch, node_number
 ALONE = Launch()  # one process on this machine
 WORKER = "selfevolve.training.worker"
 ADDRESS, PORT = "MASTER_ADDR", "MASTER_PORT"  # LLaMA-Factory's names of where several machines meet
-# glibc would give the memory of every large tensor back to the system, which zeroes it anew for the next one.
-# On a CPU a step with the logits of a large vocabulary spends much of its time so.
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1"}
 LOCK_WAIT_S = 1.5 * process_guard.PATIENCE_S  # what the guard of a killed stage needs to end its training
 
 
@@ -95,12 +92,12 @@ def command(launch: Launch, processes: int, config: Path) -> list[str]:
 
 
 def environment(launch: Launch) -> dict[str, str]:
-    """Return the environment of the training's processes; what is set in this one's stays."""
+    """Return the environment of the training's processes."""
     extra = {"LLAMAFACTORY_VERBOSITY": "INFO", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if launch.launcher == "none":
         # LLaMA-Factory would start a process for every GPU that it sees, and a step would grow with them.
         extra["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    return {**KEEP_MEMORY, **os.environ, **extra, **launch.environment}
+    return {**os.environ, **extra, **launch.environment}
 
 
 def _meeting(launch: Launch) -> tuple[int, str, int]:

@@ -247,15 +247,6 @@ def test_one_process_sees_one_gpu(monkeypatch: pytest.MonkeyPatch):
     assert environment(Launch(launcher="torchrun"))["CUDA_VISIBLE_DEVICES"] == "3,5"
 
 
-def test_a_training_keeps_the_memory_of_its_tensors_unless_the_environment_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.delenv("MALLOC_MMAP_MAX_", raising=False)
-    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "4096")
-    found = environment(Launch())
-    assert (found["MALLOC_MMAP_MAX_"], found["MALLOC_TRIM_THRESHOLD_"]) == ("0", "4096")
-
-
 def test_nodes_meet_where_the_environment_says(monkeypatch: pytest.MonkeyPatch):
     launch = Launch(launcher="torchrun", nodes=2)
     for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):

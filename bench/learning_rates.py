@@ -52,6 +52,8 @@ def _shortened(data: Path, to: Path, samples: int | None) -> Path:
     """Copy the data with the first samples of its training part alone."""
     to.mkdir()
     for name, limit in (("train.jsonl", samples), ("valid.jsonl", None)):
+        if not (data / name).is_file():
+            raise InputError("there is no such file: a stage writes it before a training", file=data / name)
         with (data / name).open(encoding="utf-8") as lines:
             (to / name).write_text("".join(islice(lines, limit)), encoding="utf-8")
     return to

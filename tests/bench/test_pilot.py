@@ -52,6 +52,12 @@ def test_a_training_that_fails_is_named_with_its_rate(home: Path):
     assert not (home / "rates.json").exists()
 
 
+def test_data_that_is_not_there_is_named(home: Path):
+    asked = ["--method", "sft", "--policy", "backbone", "--data", "none", "--out", "rates.json"]
+    with pytest.raises(InputError, match=r"none/train\.jsonl: there is no such file"):
+        learning_rates.main([*asked, "--rates", "3e-2"])
+
+
 def reply(body: dict[str, Any], nth: int) -> Reply:
     """JSON where it is asked for by schema or the penalty is off; else JSON that lost a key."""
     whole = "response_format" in body or body["repetition_penalty"] == 1.0

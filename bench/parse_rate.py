@@ -1,21 +1,22 @@
 """How often reflections parse: `python -m bench.parse_rate --policy models/backbone --contexts ...`.
 
 A policy refines responses as stage `refine` does, with one engine after another, free or kept to the schema,
-and with one repetition penalty after another; everything else is params.yaml's. A penalty counts against
-tokens of the prompt too, so it also falls on the keys and the quotes of the JSON that is asked for.
+in one answer or two, and with one repetition penalty after another; everything else is params.yaml's. A
+penalty counts against tokens of the prompt too, so it also falls on the keys and the quotes of the JSON that
+is asked for.
 """
 
 import argparse
 import re
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from selfevolve.generation.engines import open_engine
-from selfevolve.generation.request import ResponseParams
 from selfevolve.preferences.length_rule import is_longer, read_length_rule
-from selfevolve.preferences.refinement import refine
+from selfevolve.preferences.refinement import RefineParams, refine
 from selfevolve.prompts.templates import load_prompts
 from selfevolve.records.jsonl import read_by_id, read_records
 from selfevolve.records.schema import Context, Refinement, Response
@@ -39,12 +40,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--engines", type=Path, nargs="+", default=[], help="files of conf/engine, or params.yaml's"
     )
     parser.add_argument("--guided", choices=("true", "false"), nargs="+", default=["false"])
+    parser.add_argument("--answers", choices=("one", "two"), nargs="+", help="or params.yaml's")
     parser.add_argument("--prompts", type=Path, help="a set of prompts, or params.yaml's")
     parser.add_argument("--penalties", type=float, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
-    params = read_params("refine", ResponseParams, args.params)
+    params = read_params("refine", RefineParams, args.params)
     contexts = read_records(args.contexts, Context)[: args.count]
     found = read_by_id(args.responses, Response, [context.id for context in contexts])
     responses = {context.id: found[context.id].text for context in contexts}
@@ -55,13 +57,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows: list[dict[str, Any]] = []
     for engine_params in _engines(args.engines, args.guided, args.params):
         with open_engine(engine_params, args.policy) as (engine, window):
-            for penalty in args.penalties:
+            for answers, penalty in product(args.answers or [params.answers], args.penalties):
                 sampling = params.sampling.model_copy(update={"repetition_penalty": penalty})
-                asked = params.model_copy(update={"sampling": sampling})
+                asked = params.model_copy(update={"sampling": sampling, "answers": answers})
                 refinements, counts = refine(engine, window, contexts, responses, prompts, asked)
-                guided = bool(engine_params.get("guided", False))
-                row = {"engine": engine_params["kind"], "guided": guided, "penalty": penalty}
-                rows.append({**row, **counts, **_described(refinements, contexts, most_words)})
+                row = {"engine": engine_params["kind"], "guided": bool(engine_params.get("guided", False))}
+                row |= {"answers": answers, "penalty": penalty, **counts}
+                rows.append(row | _described(refinements, contexts, most_words))
                 print(rows[-1], flush=True)
     described = {"policy": str(args.policy), "prompts": str(folder), "sampling": params.sampling.model_dump()}
     publish_json(args.out, {**described, "rows": rows})

@@ -1,8 +1,9 @@
 """Let a policy reflect and refine its own responses: `python -m stages.refine --policy models/m0 ...`.
 
-One answer holds the reflection on the seeker and the refined response as JSON (equations 4 and 5,
-appendix E). The stage asks again, up to `attempts` times in all, until the answer parses (appendix A),
-and counts why answers did not as `parse_failures`. With `pair.too_long: ask_again` it spends attempts that
+With `refine.answers: one` an answer holds the reflection on the seeker and the refined response as JSON
+(appendix E); with `two` the response is an answer of its own (equations 4 and 5). The stage asks again, up to
+`attempts` times in all, until an answer parses (appendix A), and counts why answers did not as
+`parse_failures`. With `pair.too_long: ask_again` it spends attempts that
 are left on responses that the length rule finds too long.
 Where the golden responses are preferred (`--chosen golden`: the paper's sources {HM, P} and {HL, P}) there
 is nothing to refine: no model runs and the file is empty.
@@ -13,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selfevolve.generation.engines import open_engine
-from selfevolve.generation.request import ResponseParams
 from selfevolve.preferences.length_rule import read_length_rule
-from selfevolve.preferences.refinement import ask_shorter, refine
+from selfevolve.preferences.refinement import RefineParams, refine
+from selfevolve.preferences.shorter import ask_shorter
 from selfevolve.prompts.templates import load_prompts
 from selfevolve.records.jsonl import read_by_id, read_records, write_records
 from selfevolve.records.schema import Context, Response
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_records(args.out, [])
         publish_json(args.metrics, {"count": 0})
         return
-    params = read_params("refine", ResponseParams, args.params)
+    params = read_params("refine", RefineParams, args.params)
     rule = read_length_rule(args.params)
     contexts = read_records(args.contexts, Context)
     found = read_by_id(args.responses, Response, [context.id for context in contexts])

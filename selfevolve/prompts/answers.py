@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from selfevolve.prompts.json_objects import read_objects
 from selfevolve.prompts.response_text import folded, read_response_text
 from selfevolve.records.schema import NonEmpty, Record, Response, Understanding
+from selfevolve.records.texts import after_thinking
 from selfevolve.runtime.errors import ParseError
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -22,12 +23,17 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 T = TypeVar("T")
 
 
-class Reflection(Record):
-    """What a model wrote about a seeker and about its own response, and the refined response."""
+class ReflectionAlone(Record):
+    """What a model wrote about a seeker and about its own response."""
 
     understanding: Understanding
     evaluation_score: float | None
     feedback: str
+
+
+class Reflection(ReflectionAlone):
+    """What a model wrote about a seeker and about its own response, and the refined response."""
+
     refined_response: NonEmpty
 
 
@@ -47,7 +53,7 @@ class Parsed(Generic[T]):
 
 
 def parse_reflection(answer: Response, examples: Collection[str] = ()) -> Parsed[Reflection]:
-    """Return the reflection in a model's answer.
+    """Return the reflection, with the refined response, in a model's answer.
 
     A score such as "4/5", lists of texts and numbers in `understanding`, and any feedback are tolerated. A
     missing `refined_response` or part of `understanding` is not: the method lives on those.
@@ -63,16 +69,28 @@ def parse_reflection(answer: Response, examples: Collection[str] = ()) -> Parsed
     def read(value: dict[str, Any]) -> Parsed[Reflection]:
         refined = read_response_text(value.get("refined_response"), "refined_response", examples)
         return Parsed(
-            Reflection(
-                understanding=_understanding(value.get("understanding"), examples),
-                evaluation_score=_as_score(value.get("evaluation_score")),
-                feedback=_as_feedback(value.get("feedback")),
-                refined_response=refined.text,
-            ),
+            Reflection(**dict(_reflection(value, examples)), refined_response=refined.text),
             refined.labelled,
         )
 
     return _last(answer, "refined_response", read)
+
+
+def parse_reflection_alone(answer: Response, examples: Collection[str] = ()) -> Parsed[ReflectionAlone]:
+    """Return the reflection in an answer to the prompt `reflect`; the rest as `parse_reflection`."""
+    return _last(answer, "understanding", lambda value: Parsed(_reflection(value, examples), labelled=False))
+
+
+def parse_response(answer: Response) -> Parsed[str]:
+    """Return the response that is a whole answer, without a label before it.
+
+    Raises:
+        ParseError: it has none, or was cut off; the reason is a word.
+    """
+    if answer.finish_reason != "stop":
+        raise ParseError("cut_off" if answer.finish_reason == "length" else answer.finish_reason)
+    found = read_response_text(after_thinking(answer.text), "response")
+    return Parsed(found.text, found.labelled)
 
 
 def parse_self_reflection(answer: Response, examples: Collection[str] = ()) -> Parsed[ReflectedResponse]:
@@ -101,6 +119,14 @@ def _last(answer: Response, decisive: str, read: Callable[[dict[str, Any]], Pars
         except ParseError as failure:
             failures.append(failure)
     raise failures[0]
+
+
+def _reflection(value: dict[str, Any], examples: Collection[str]) -> ReflectionAlone:
+    return ReflectionAlone(
+        understanding=_understanding(value.get("understanding"), examples),
+        evaluation_score=_as_score(value.get("evaluation_score")),
+        feedback=_as_feedback(value.get("feedback")),
+    )
 
 
 def _understanding(value: Any, examples: Collection[str]) -> Understanding:

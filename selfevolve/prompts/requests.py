@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from selfevolve.prompts.answers import Parsed, ReflectedResponse, parse_self_reflection
+from selfevolve.prompts.answers import Parsed, ReflectedResponse, ReflectionAlone, parse_self_reflection
 from selfevolve.prompts.response_text import example_texts
 from selfevolve.prompts.templates import Prompts
 from selfevolve.records.schema import Message, Response
@@ -46,15 +46,42 @@ def refine_messages(
 
     With `most_words` the request is that for a shorter refined response, which names this number.
     """
-    told = {"dialogue": transcript(messages), "response": response}
-    if most_words is None:
-        request = prompts.fill("refine_request", **told)
-    else:
-        request = prompts.fill("refine_shorter", **told, words=str(most_words))
+    request = prompts.fill("refine_request", dialogue=transcript(messages), response=response)
+    request += _limit(prompts, most_words)
     return [
         Message(role="system", content=prompts.text("refine")),
         Message(role="user", content=request),
     ]
+
+
+def reflect_messages(prompts: Prompts, messages: list[Message], response: str) -> list[Message]:
+    """Ask for the reflection alone: I || C_n of equation 4, with the response to be judged."""
+    request = prompts.fill("refine_request", dialogue=transcript(messages), response=response)
+    return [
+        Message(role="system", content=prompts.text("reflect")),
+        Message(role="user", content=request),
+    ]
+
+
+def rewrite_messages(
+    prompts: Prompts,
+    messages: list[Message],
+    response: str,
+    reflection: ReflectionAlone,
+    most_words: int | None = None,
+) -> list[Message]:
+    """Ask for the refined response after the reflection: I || C_n, u_n, s_n, y_n of equation 5.
+
+    The policy is asked as for a direct response, by the dialogue itself; what it understood stands in the
+    system message. `most_words` as in `refine_messages`.
+    """
+    told = {**reflection.understanding.model_dump(), "feedback": reflection.feedback, "response": response}
+    system = prompts.fill("rewrite", **told) + _limit(prompts, most_words)
+    return [Message(role="system", content=system), *messages]
+
+
+def _limit(prompts: Prompts, most_words: int | None) -> str:
+    return "" if most_words is None else "\n\n" + prompts.fill("shorter", words=str(most_words))
 
 
 def transcript(messages: list[Message]) -> str:

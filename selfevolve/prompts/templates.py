@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfevolve.records.schema import STRATEGIES
+from selfevolve.records.schema import STRATEGIES, Understanding
 from selfevolve.runtime.digests import digest_value
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import read_text
@@ -22,7 +22,9 @@ PROMPTS: dict[str, set[str]] = {
     "self_reflection": set(),
     "refine": set(),
     "refine_request": {"dialogue", "response"},
-    "refine_shorter": {"dialogue", "response", "words"},
+    "reflect": set(),
+    "rewrite": {*Understanding.model_fields, "feedback", "response"},
+    "shorter": {"words"},
 }
 _FIXED = {
     "strategy_names": ", ".join(STRATEGIES),

@@ -129,8 +129,8 @@ class Refinement(Record):
 
     `status` is `parsed`, or `failed` when no attempt gave the JSON asked for; then the fields of the
     JSON are absent and `raw` holds every attempt's text; no attempt was made where the prompt with the
-    last seeker turn alone exceeds the window. `attempts` are those until an answer parsed: what was asked
-    after that, for a shorter response, is counted by the stage alone.
+    last seeker turn alone exceeds the window. `attempts` are those until an answer parsed, of two
+    answers the more: what was asked after that, for a shorter response, is counted by the stage alone.
     """
 
     id: NonEmpty

@@ -13,6 +13,7 @@ from selfevolve.generation.request import ResponseParams
 from selfevolve.judge.engine import JUDGES
 from selfevolve.judge.questions import JudgeParams
 from selfevolve.preferences.pairs import PairParams
+from selfevolve.preferences.refinement import RefineParams
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.parameters import read_params
 from selfevolve.training.configuration import Hardware, method_arguments
@@ -41,7 +42,7 @@ SECTIONS = {
     "sft_data": SftDataParams,
     "contexts": ContextsParams,
     "respond": ResponseParams,
-    "refine": ResponseParams,
+    "refine": RefineParams,
     "pair": PairParams,
     "score": ScoreParams,
     "compare": CompareParams,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfevolve.generation.request import Request, ResponseParams, Sampling
+from selfevolve.generation.request import Request, Sampling
 from selfevolve.policies.policy import Backbone, write_backbone
 from selfevolve.preferences.pairs import PairParams, count_pairs, make_pairs, spoil
-from selfevolve.preferences.refinement import refine
+from selfevolve.preferences.refinement import RefineParams, refine
 from selfevolve.prompts.templates import load_prompts
 from selfevolve.records.jsonl import dialogue_of, natural_key, read_records, write_records
 from selfevolve.records.schema import Context, Message, Preference, Refinement, Response, Understanding
@@ -306,7 +306,7 @@ def test_the_policy_is_asked_again_until_its_answer_parses(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     engine = Parrot({"a": 1, "b": 2, "c": 9})
     contexts = [CONTEXT.model_copy(update={"id": identity}) for identity in "abc"]
-    params = ResponseParams(seed=1, attempts=3, sampling=SAMPLING)
+    params = RefineParams(seed=1, attempts=3, sampling=SAMPLING, answers="one")
     prompts, responses = load_prompts(ROOT / "prompts/tiny"), dict.fromkeys("abc", "I see.")
     refined, counts = refine(engine, word_window(1000), contexts, responses, prompts, params)
     results = {refinement.id: refinement for refinement in refined}

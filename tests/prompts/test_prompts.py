@@ -6,11 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from selfevolve.prompts.answers import parse_reflection
-from selfevolve.prompts.requests import refine_messages, response_messages
+from selfevolve.prompts.answers import (
+    ReflectionAlone,
+    parse_reflection,
+    parse_reflection_alone,
+    parse_response,
+)
+from selfevolve.prompts.requests import (
+    refine_messages,
+    reflect_messages,
+    response_messages,
+    rewrite_messages,
+)
 from selfevolve.prompts.response_text import example_texts
 from selfevolve.prompts.templates import PROMPTS, load_prompts
-from selfevolve.records.schema import STRATEGIES, Message
+from selfevolve.records.schema import STRATEGIES, Message, Understanding
 from selfevolve.runtime.errors import InputError
 from tests.conftest import ROOT
 from tests.support.answers import REFLECTION, UNDERSTANDING, read, written
@@ -47,6 +57,33 @@ def test_the_request_for_a_shorter_response_names_the_most_words(whole: Path):
     first = refine_messages(prompts, DIALOGUE, "Be strong.")[1].content
     assert request.content.startswith(first)
     assert "at most 24 words" in request.content.removeprefix(first)
+
+
+REFLECTED = ReflectionAlone(
+    understanding=Understanding(**UNDERSTANDING), evaluation_score=2.0, feedback="It says {{response}}."
+)
+
+
+@pytest.mark.parametrize("whole", [PAPER, TINY], ids=lambda folder: folder.name)
+def test_after_a_reflection_the_response_is_asked_for_by_the_dialogue_itself(whole: Path):
+    prompts = load_prompts(whole)
+    system, *turns = rewrite_messages(prompts, DIALOGUE, "Be {{feedback}} strong.", REFLECTED)
+    assert turns == DIALOGUE
+    assert system.role == "system"
+    told = [*UNDERSTANDING.values(), "It says {{response}}.", "Be {{feedback}} strong."]
+    assert all(text in system.content for text in told)
+    shorter, *turns = rewrite_messages(prompts, DIALOGUE, "Be {{feedback}} strong.", REFLECTED, most_words=24)
+    assert turns == DIALOGUE
+    assert "at most 24 words" in shorter.content.removeprefix(system.content)
+
+
+@pytest.mark.parametrize("whole", [PAPER, TINY], ids=lambda folder: folder.name)
+def test_a_reflection_alone_is_asked_for_without_a_response(whole: Path):
+    prompts = load_prompts(whole)
+    system, request = reflect_messages(prompts, DIALOGUE, "Be strong.")
+    assert "refined_response" not in system.content
+    assert all(key in system.content for key in (*UNDERSTANDING, "evaluation_score", "feedback"))
+    assert request == refine_messages(prompts, DIALOGUE, "Be strong.")[1]
 
 
 def test_a_response_is_asked_for_with_the_prompt_as_system_message():
@@ -112,6 +149,36 @@ def test_a_reflection_without_its_core_is_none(missing: str):
     answer.pop(missing, None)
     answer.get("understanding", {}).pop(missing, None)
     assert read(parse_reflection, json.dumps(answer)) == f"missing_{missing}"
+
+
+def test_a_reflection_alone_needs_no_response_and_may_be_followed_by_one():
+    alone = {key: REFLECTION[key] for key in ("understanding", "evaluation_score", "feedback")}
+    for answer in (alone, REFLECTION):
+        assert parse_reflection_alone(written(json.dumps(answer))).value.model_dump() == alone
+    assert (
+        read(parse_reflection_alone, json.dumps({**alone, "understanding": None})) == "missing_understanding"
+    )
+    examples = example_texts(load_prompts(PAPER).text("reflect"))
+    echoed = load_prompts(PAPER).text("reflect")
+    assert read(parse_reflection_alone, echoed, "stop", examples) == "echo"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "found"),
+    [
+        ("What happened?", "stop", "What happened?"),
+        ("<think>Hm.</think>Supporter: What happened?", "stop", "What happened?"),
+        ("Question: What happened?", "stop", "What happened?"),
+        ("What hap", "length", "cut_off"),
+        ("", "content_filter", "content_filter"),
+        ("<think>Hm.", "stop", "thinking"),
+        ("supporter:", "stop", "blank"),
+        ("<your response>", "stop", "placeholder"),
+    ],
+)
+def test_a_whole_answer_is_read_as_a_response(text: str, reason: str, found: str):
+    answer = read(parse_response, text, reason)
+    assert (answer if isinstance(answer, str) else answer.value) == found
 
 
 def test_lists_and_numbers_are_text_in_what_is_understood_and_objects_are_not():

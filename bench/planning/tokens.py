@@ -12,7 +12,7 @@ from selfevolve.runtime.files import read_json, read_yaml
 AVERAGES = Path(__file__).with_name("corpora.yaml")
 COLUMNS = ("sessions", "turns_per_session", "words_per_utterance", "words_per_supporter_utterance")
 CORPORA, SYNESC = ("esconv", "extes", "serveforemo"), ("extes", "serveforemo")
-PROMPTS = ("task", "plain", "refine", "self_reflection")
+PROMPTS = ("task", "plain", "refine", "reflect", "rewrite", "self_reflection")
 Kind = Literal["respond", "refine", "sft", "dpo"]
 
 
@@ -123,13 +123,22 @@ class Workload:
         part = f"{source}-{entry['part']}"
         found = [self._generation(f"reject@{model}", "respond", part, source, task)]
         if entry["chosen"] == "refined":
-            words = task + self._words["refine"]
-            found.append(self._generation(f"refine@{model}", "refine", part, source, words))
+            found.append(self._refinement(f"refine@{model}", part, source))
         pairs = round(self.contexts[part] * (1 - self._params["pair"]["valid_share"]))
         answer = self._tokens(self._dialogues[source].supporter_words, 1)
         each = 2 * (self._prompt(source, task, train["cutoff_len"]) + answer)
         tokens = pairs * each * train.get("num_train_epochs", 2.0)
         return [*found, Work(f"train@{model}", "dpo", pairs, tokens, 0, train["cutoff_len"])]
+
+    def _refinement(self, stage: str, part: str, source: str) -> Work:
+        """Return the work of reflecting and refining: one answer a context, or two."""
+        words, two = self._words, self._params["refine"]["answers"] == "two"
+        first = words["task"] + words["reflect" if two else "refine"]  # beside a dialogue, a response
+        work = self._generation(stage, "refine", part, source, first)
+        if not two:
+            return work
+        second = self._generation(stage, "refine", part, source, words["task"] + words["rewrite"])
+        return replace(work, prompt=work.prompt + second.prompt, new=work.new + second.new)
 
     def _generation(self, stage: str, kind: Kind, contexts: str, source: str, words: int) -> Work:
         """Return the work of answering a file of contexts, cut from dialogues of the kind `source`."""

@@ -13,7 +13,7 @@ from selfevolve.records.jsonl import read_records, write_records
 from selfevolve.records.schema import Context, Response
 from selfevolve.runtime.errors import InputError
 from tests.conftest import ROOT, write_prompts
-from tests.support.answers import REFLECTION
+from tests.support.answers import REFLECTION, UNDERSTANDING
 from tests.support.servers import ChatServer, Reply, answers, completion
 from tests.support.trainings import SMALL, write_samples
 
@@ -92,3 +92,37 @@ def test_free_and_guided_answers_are_counted_by_penalty(
     described = [rows[0][key] for key in ("words", "about_the_task", "to_the_seeker", "seekers_words")]
     assert described == [5.0, 0, 0, 11.1]  # two of six seekers have said "bakery", one of three words
     assert [rows[1]["words"], rows[1]["seekers_words"]] == [None, None]
+
+
+def test_reflection_and_response_in_one_answer_and_in_two_are_compared(
+    home: Path, contexts_file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("KEY", "any")
+    contexts = read_records(contexts_file, Context)[:6]
+    said = [Response(id=c.id, text="Oh.", finish_reason="stop", attempt=1, model="m") for c in contexts]
+    write_records(home / "said.jsonl", said)
+    engine = yaml.safe_load((ROOT / "conf/engine/openai.yaml").read_text())
+    params = yaml.safe_load((home / "params.yaml").read_text())
+    short = {"refine": "Improve it.", "refine_request": "{{dialogue}}\n{{response}}", "reflect": "Think."}
+    short["rewrite"] = "".join(f"{{{{{name}}}}}" for name in (*UNDERSTANDING, "feedback", "response"))
+    params["prompts"]["dir"] = str(write_prompts(home / "prompts", **short))
+    (home / "params.yaml").write_text(yaml.safe_dump(params))
+
+    def cannot_do_both(body: dict[str, Any], nth: int) -> Reply:
+        """Write a response that describes one, unless a response alone is asked for."""
+        told = {**REFLECTION, "refined_response": "The response should be kinder to the seeker."}
+        asked = body["messages"][0]["content"]
+        return answers(
+            completion(json.dumps(told) if asked in ("Improve it.", "Think.") else "You poor thing.")
+        )
+
+    with ChatServer(cannot_do_both) as server:
+        changes = {"base_url": server.url, "concurrency": 2, "retries": 0, "key_variable": "KEY"}
+        engine["engine"] |= changes
+        (home / "engine.yaml").write_text(yaml.safe_dump(engine))
+        asked = ["--policy", "backbone", "--contexts", str(contexts_file), "--responses", "said.jsonl"]
+        asked += ["--count", "6", "--engines", "engine.yaml", "--answers", "one", "two"]
+        parse_rate.main([*asked, "--penalties", "1.0", "--out", "rate.json"])
+    rows = json.loads((home / "rate.json").read_text())["rows"]
+    found = [(row["answers"], row["about_the_task"], row["to_the_seeker"]) for row in rows]
+    assert found == [("one", 6, 0), ("two", 0, 6)]

@@ -6,6 +6,8 @@ DONE := $(VENV)/.done-$(shell sha256sum requirements.txt | cut -c1-12)
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export NLTK_DATA ?= $(abspath .nltk_data)
 export TOKENIZERS_PARALLELISM = false
+# Threads of torch that wait for each other sleep: spinning costs twice the time beside another process (docs/speed.md).
+export OMP_WAIT_POLICY ?= passive
 
 GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE)) \

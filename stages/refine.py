@@ -3,8 +3,8 @@
 With `refine.answers: one` an answer holds the reflection on the seeker and the refined response as JSON
 (appendix E); with `two` the response is an answer of its own (equations 4 and 5). The stage asks again, up to
 `attempts` times in all, until an answer parses (appendix A), and counts why answers did not as
-`parse_failures`. With `pair.too_long: ask_again` it spends attempts that
-are left on responses that the length rule finds too long.
+`parse_failures`. With `pair.too_long: ask_again` it spends attempts that are left on responses that the
+length rule finds too long.
 Where the golden responses are preferred (`--chosen golden`: the paper's sources {HM, P} and {HL, P}) there
 is nothing to refine: no model runs and the file is empty.
 """

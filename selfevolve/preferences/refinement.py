@@ -62,15 +62,29 @@ def refine(
         asked for where the first one parsed, are `responses`.
     """
     asking = partial(_ask_all, engine, window, params=params)
-    if params.answers == "one":
+    form = _in_one_answer if params.answers == "one" else _in_two_answers
+    return form(asking, contexts, responses, prompts)
 
-        def together(context: Context) -> Build:
-            return partial(refine_messages, prompts, response=responses[context.id])
 
-        schema = Reflection.model_json_schema()
-        outcomes, counts = asking(contexts, together, reflection_reader(prompts), schema=schema)
-        return [_refinement(context.id, outcomes.get(context.id, Outcome())) for context in contexts], counts
+def reflection_reader(prompts: Prompts) -> Callable[[Response], Parsed[Reflection]]:
+    """Return what reads the reflection in an answer to `refine_messages`, or raises ParseError."""
+    return partial(parse_reflection, examples=example_texts(prompts.text("refine")))
 
+
+def _in_one_answer(
+    asking: Callable[..., Any], contexts: Sequence[Context], responses: Mapping[str, str], prompts: Prompts
+) -> tuple[list[Refinement], dict[str, Any]]:
+    def together(context: Context) -> Build:
+        return partial(refine_messages, prompts, response=responses[context.id])
+
+    schema = Reflection.model_json_schema()
+    outcomes, counts = asking(contexts, together, reflection_reader(prompts), schema=schema)
+    return [_refinement(context.id, outcomes.get(context.id, Outcome())) for context in contexts], counts
+
+
+def _in_two_answers(
+    asking: Callable[..., Any], contexts: Sequence[Context], responses: Mapping[str, str], prompts: Prompts
+) -> tuple[list[Refinement], dict[str, Any]]:
     def first(context: Context) -> Build:
         return partial(reflect_messages, prompts, response=responses[context.id])
 
@@ -85,14 +99,9 @@ def refine(
     again = [context for context in contexts if context.id in found]
     rewritten, counts["responses"] = asking(again, second, parse_response)
     return [
-        _in_two(context.id, reflected.get(context.id, Outcome()), rewritten.get(context.id, Outcome()))
+        _joined(context.id, reflected.get(context.id, Outcome()), rewritten.get(context.id, Outcome()))
         for context in contexts
     ], counts
-
-
-def reflection_reader(prompts: Prompts) -> Callable[[Response], Parsed[Reflection]]:
-    """Return what reads the reflection in an answer to `refine_messages`, or raises ParseError."""
-    return partial(parse_reflection, examples=example_texts(prompts.text("refine")))
 
 
 def _ask_all(
@@ -131,7 +140,7 @@ def _refinement(identity: str, outcome: Outcome[Parsed[Reflection]]) -> Refineme
     return Refinement(id=identity, **parts, attempts=outcome.attempts, status="parsed")
 
 
-def _in_two(
+def _joined(
     identity: str, reflected: Outcome[Parsed[ReflectionAlone]], rewritten: Outcome[Parsed[str]]
 ) -> Refinement:
     if reflected.value is None or rewritten.value is None:

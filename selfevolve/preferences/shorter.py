@@ -1,6 +1,6 @@
 """Ask a policy for a shorter response where its refined one is longer than the length rule allows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -57,15 +57,10 @@ def ask_shorter(
             if fitted.fits and most > 0:
                 questions[context.id] = fitted.prompt
 
-    whole = reflection_reader(prompts)
+    read = _reader(prompts, params)
 
     def parse(answer: Response) -> Parsed[dict[str, Any]]:
-        if params.answers == "one":
-            reflection = whole(answer)
-            found = Parsed(dict(reflection.value), reflection.labelled)
-        else:
-            response = parse_response(answer)
-            found = Parsed({"refined_response": response.value}, response.labelled)
+        found = read(answer)
         if is_longer(found.value["refined_response"], most_words[answer.id]):
             raise ParseError("too_long")
         return found
@@ -84,6 +79,20 @@ def ask_shorter(
     }
     shorter = {identity: parsed.value for identity, parsed in found.items()}
     return [one.model_copy(update=shorter.get(one.id)) for one in refinements], counts
+
+
+def _reader(prompts: Prompts, params: RefineParams) -> Callable[[Response], Parsed[dict[str, Any]]]:
+    """Return what reads the fields of a refinement that an answer replaces, or raises ParseError."""
+    whole = reflection_reader(prompts)
+
+    def read(answer: Response) -> Parsed[dict[str, Any]]:
+        if params.answers == "one":
+            reflection = whole(answer)
+            return Parsed(dict(reflection.value), reflection.labelled)
+        response = parse_response(answer)
+        return Parsed({"refined_response": response.value}, response.labelled)
+
+    return read
 
 
 def _build(prompts: Prompts, params: RefineParams, response: str, refinement: Refinement, most: int) -> Build:

@@ -46,21 +46,12 @@ def refine_messages(
 
     With `most_words` the request is that for a shorter refined response, which names this number.
     """
-    request = prompts.fill("refine_request", dialogue=transcript(messages), response=response)
-    request += _limit(prompts, most_words)
-    return [
-        Message(role="system", content=prompts.text("refine")),
-        Message(role="user", content=request),
-    ]
+    return _judging(prompts, "refine", messages, response, _limit(prompts, most_words))
 
 
 def reflect_messages(prompts: Prompts, messages: list[Message], response: str) -> list[Message]:
     """Ask for the reflection alone: I || C_n of equation 4, with the response to be judged."""
-    request = prompts.fill("refine_request", dialogue=transcript(messages), response=response)
-    return [
-        Message(role="system", content=prompts.text("reflect")),
-        Message(role="user", content=request),
-    ]
+    return _judging(prompts, "reflect", messages, response)
 
 
 def rewrite_messages(
@@ -78,6 +69,16 @@ def rewrite_messages(
     told = {**reflection.understanding.model_dump(), "feedback": reflection.feedback, "response": response}
     system = prompts.fill("rewrite", **told) + _limit(prompts, most_words)
     return [Message(role="system", content=system), *messages]
+
+
+def _judging(
+    prompts: Prompts, system: str, messages: list[Message], response: str, limit: str = ""
+) -> list[Message]:
+    request = prompts.fill("refine_request", dialogue=transcript(messages), response=response)
+    return [
+        Message(role="system", content=prompts.text(system)),
+        Message(role="user", content=request + limit),
+    ]
 
 
 def _limit(prompts: Prompts, most_words: int | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,26 +66,38 @@ def reply(body: dict[str, Any], nth: int) -> Reply:
     return answers(completion(json.dumps(REFLECTION if whole else lost)))
 
 
-def test_free_and_guided_answers_are_counted_by_penalty(
+@pytest.fixture
+def rate(
     home: Path, contexts_file: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> Callable[..., list[dict[str, Any]]]:
+    """Asks a server with six contexts, short prompts and these arguments; returns the rows."""
     monkeypatch.setenv("KEY", "any")
     contexts = read_records(contexts_file, Context)[:6]
     said = [Response(id=c.id, text="Oh.", finish_reason="stop", attempt=1, model="m") for c in contexts]
     write_records(home / "said.jsonl", said)
-    engine = yaml.safe_load((ROOT / "conf/engine/openai.yaml").read_text())
     params = yaml.safe_load((home / "params.yaml").read_text())
-    short = {"refine": "Improve it.", "refine_request": "{{dialogue}}\n{{response}}"}
+    short = {"refine": "Improve it.", "refine_request": "{{dialogue}}\n{{response}}", "reflect": "Think."}
+    short["rewrite"] = "".join(f"{{{{{name}}}}}" for name in (*UNDERSTANDING, "feedback", "response"))
     params["prompts"]["dir"] = str(write_prompts(home / "prompts", **short))
     (home / "params.yaml").write_text(yaml.safe_dump(params))
-    with ChatServer(reply) as server:
-        changes = {"base_url": server.url, "concurrency": 2, "retries": 0, "extensions": True}
-        engine["engine"] |= {**changes, "guided": False, "key_variable": "KEY"}
-        (home / "engine.yaml").write_text(yaml.safe_dump(engine))
-        asked = ["--policy", "backbone", "--contexts", str(contexts_file), "--responses", "said.jsonl"]
-        asked += ["--count", "6", "--engines", "engine.yaml", "--guided", "false", "true"]
-        parse_rate.main([*asked, "--penalties", "1.0", "1.2", "--out", "rate.json"])
-    rows = json.loads((home / "rate.json").read_text())["rows"]
+
+    def run(reply: Callable[[dict[str, Any], int], Reply], *arguments: str) -> list[dict[str, Any]]:
+        engine = yaml.safe_load((ROOT / "conf/engine/openai.yaml").read_text())
+        with ChatServer(reply) as server:
+            changes = {"base_url": server.url, "concurrency": 2, "retries": 0, "extensions": True}
+            engine["engine"] |= {**changes, "guided": False, "key_variable": "KEY"}
+            (home / "engine.yaml").write_text(yaml.safe_dump(engine))
+            asked = ["--policy", "backbone", "--contexts", str(contexts_file), "--responses", "said.jsonl"]
+            asked += ["--count", "6", "--engines", "engine.yaml", *arguments, "--out", "rate.json"]
+            parse_rate.main(asked)
+        rows: list[dict[str, Any]] = json.loads((home / "rate.json").read_text())["rows"]
+        return rows
+
+    return run
+
+
+def test_free_and_guided_answers_are_counted_by_penalty(rate: Callable[..., list[dict[str, Any]]]):
+    rows = rate(reply, "--guided", "false", "true", "--penalties", "1.0", "1.2")
     found = [(row["guided"], row["penalty"], row["parsed_at_attempt_1"], row["failed"]) for row in rows]
     assert found == [(False, 1.0, 6, 0), (False, 1.2, 0, 6), (True, 1.0, 6, 0), (True, 1.2, 6, 0)]
     assert rows[1]["parse_failures"] == {"missing_refined_response": 18}  # three attempts each
@@ -95,19 +108,8 @@ def test_free_and_guided_answers_are_counted_by_penalty(
 
 
 def test_reflection_and_response_in_one_answer_and_in_two_are_compared(
-    home: Path, contexts_file: Path, monkeypatch: pytest.MonkeyPatch
+    rate: Callable[..., list[dict[str, Any]]],
 ):
-    monkeypatch.setenv("KEY", "any")
-    contexts = read_records(contexts_file, Context)[:6]
-    said = [Response(id=c.id, text="Oh.", finish_reason="stop", attempt=1, model="m") for c in contexts]
-    write_records(home / "said.jsonl", said)
-    engine = yaml.safe_load((ROOT / "conf/engine/openai.yaml").read_text())
-    params = yaml.safe_load((home / "params.yaml").read_text())
-    short = {"refine": "Improve it.", "refine_request": "{{dialogue}}\n{{response}}", "reflect": "Think."}
-    short["rewrite"] = "".join(f"{{{{{name}}}}}" for name in (*UNDERSTANDING, "feedback", "response"))
-    params["prompts"]["dir"] = str(write_prompts(home / "prompts", **short))
-    (home / "params.yaml").write_text(yaml.safe_dump(params))
-
     def cannot_do_both(body: dict[str, Any], nth: int) -> Reply:
         """Write a response that describes one, unless a response alone is asked for."""
         told = {**REFLECTION, "refined_response": "The response should be kinder to the seeker."}
@@ -116,13 +118,6 @@ def test_reflection_and_response_in_one_answer_and_in_two_are_compared(
             completion(json.dumps(told) if asked in ("Improve it.", "Think.") else "You poor thing.")
         )
 
-    with ChatServer(cannot_do_both) as server:
-        changes = {"base_url": server.url, "concurrency": 2, "retries": 0, "key_variable": "KEY"}
-        engine["engine"] |= changes
-        (home / "engine.yaml").write_text(yaml.safe_dump(engine))
-        asked = ["--policy", "backbone", "--contexts", str(contexts_file), "--responses", "said.jsonl"]
-        asked += ["--count", "6", "--engines", "engine.yaml", "--answers", "one", "two"]
-        parse_rate.main([*asked, "--penalties", "1.0", "--out", "rate.json"])
-    rows = json.loads((home / "rate.json").read_text())["rows"]
+    rows = rate(cannot_do_both, "--answers", "one", "two", "--penalties", "1.0")
     found = [(row["answers"], row["about_the_task"], row["to_the_seeker"]) for row in rows]
     assert found == [("one", 6, 0), ("two", 0, 6)]

@@ -173,6 +173,17 @@ def test_after_a_run_what_its_stages_took_stands_beside(repository: Path):
     assert " 77 " not in other.stdout
 
 
+def test_public_dialogues_are_known_before_they_are_there_and_two_answers_write_twice(repository: Path):
+    rows = {}
+    for answers in ("one", "two"):
+        settings = ["--data", "public", "--set", f"refine.answers={answers}"]
+        done = run_here("bench.plan", *settings, cwd=repository)
+        assert done.returncode == 0, done.stderr
+        rows[answers] = next(line.split() for line in done.stdout.splitlines() if "refine@m1" in line)
+    assert rows["one"][:2] == rows["two"][:2] == ["refine@m1", "100"]  # contexts.part_limit
+    assert (rows["one"][3], rows["two"][3]) == ("25.6k", "51.2k")  # 100 texts of at most 256 tokens
+
+
 def took(name: str, seconds: float, outputs: dict[str, str]) -> str:
     line: dict[str, Any] = {"stage": name, "seconds": seconds, "ended": "now", "outputs": outputs}
     return json.dumps(line | {"machine": {}, "packages": {}})

@@ -7,15 +7,12 @@ from typing import Any
 
 import pytest
 
-from selfevolve.policies.policy import Backbone, write_backbone
-from selfevolve.records.jsonl import write_records
-from selfevolve.records.schema import Context, Message, Response
-from stages import pair, refine
+from stages import pair
 from tests.conftest import ROOT, read_lines
 from tests.preferences.test_preferences import UNDERSTANDING
-from tests.support.servers import ChatServer, Reply, answers, completion
+from tests.support.refining import run_refine, write_contexts
+from tests.support.servers import Reply, answers, completion
 
-DIRECT = "I am so sorry."  # four words, so that refined ones may have eight
 LONG, SHORT = "long " * 9, "short " * 8
 # What a policy writes at each attempt; a number stands for text without JSON.
 WRITES: dict[str, list[Any]] = {
@@ -53,29 +50,13 @@ def run(
     params_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], tuple[Policy, dict[str, Any], dict[str, dict[str, Any]]]]:
     """Runs refine and pair with this `pair.too_long`; returns the policy, the counts and the records."""
-    asked = [
-        Context(id=f"{name}#1", messages=[Message(role="user", content=name)], golden="golden " * 3)
-        for name in WRITES
-    ]
-    direct = [Response(id=one.id, text=DIRECT, finish_reason="stop", attempt=1, model="m") for one in asked]
-    write_records(tmp_path / "contexts.jsonl", asked)
-    write_records(tmp_path / "responses.jsonl", direct)
-    tiny = Backbone(weights=str(ROOT / "testbed/tiny"), template="llama3", dtype="float32", window=1120)
-    write_backbone(tmp_path / "backbone", tiny)  # of which only the tokenizer is used
     monkeypatch.chdir(tmp_path)
+    write_contexts({name: name for name in WRITES})
 
     def run_stage(too_long: str) -> tuple[Policy, dict[str, Any], dict[str, dict[str, Any]]]:
         policy = Policy()
-        with ChatServer(policy) as server:
-            engine = {"kind": "openai", "code": "selfevolve/engines/server", "base_url": server.url}
-            engine |= {"model": "{policy}", "concurrency": 1, "timeout_s": 60.0, "retries": 0}
-            changes = {"engine": engine | {"key_variable": "OPENAI_API_KEY"}, "pair.too_long": too_long}
-            changes |= {"refine.attempts": 3, "refine.sampling.max_new_tokens": 64}
-            changes |= {"prompts.dir": str(ROOT / "prompts/tiny"), "pair.valid_share": 0.2}
-            params = ["--params", str(params_file(changes))]
-            own = ["--contexts", "contexts.jsonl", "--metrics", "refined.json", *params]
-            files = ["--policy", "backbone", "--responses", "responses.jsonl", "--out", "refined.jsonl"]
-            refine.main([*own, *files])
+        changes = {"prompts.dir": str(ROOT / "prompts/tiny"), "pair.valid_share": 0.2}
+        counts, records, params = run_refine(policy, params_file, {**changes, "pair.too_long": too_long})
         files = [
             "--contexts",
             "contexts.jsonl",
@@ -84,9 +65,8 @@ def run(
             "--refined",
             "refined.jsonl",
         ]
-        pair.main([*files, "--out", "pairs", "--metrics", "pairs.json", *params])
-        records = {line["id"].removesuffix("#1"): line for line in read_lines(tmp_path / "refined.jsonl")}
-        return policy, json.loads((tmp_path / "refined.json").read_text()), records
+        pair.main([*files, "--out", "pairs", "--metrics", "pairs.json", "--params", str(params)])
+        return policy, counts, records
 
     return run_stage
 

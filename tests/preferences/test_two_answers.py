@@ -7,17 +7,13 @@ from typing import Any
 
 import pytest
 
-from selfevolve.policies.policy import Backbone, write_backbone
-from selfevolve.records.jsonl import write_records
-from selfevolve.records.schema import Context, Message, Response
-from stages import refine
-from tests.conftest import ROOT, read_lines
-from tests.support.answers import REFLECTION, UNDERSTANDING
-from tests.support.servers import ChatServer, Reply, answers, completion
+from selfevolve.runtime.errors import InputError
+from tests.conftest import ROOT
+from tests.support.answers import REFLECTION_ALONE, UNDERSTANDING
+from tests.support.refining import DIRECT, run_refine, write_contexts
+from tests.support.servers import Reply, answers, completion
 
-DIRECT = "I am so sorry."  # four words, so that refined ones may have eight
-ALONE = {key: REFLECTION[key] for key in ("understanding", "evaluation_score", "feedback")}
-JSON, LONG, SHORT = json.dumps(ALONE), "long " * 9, "Supporter: What happened there?"
+JSON, LONG, SHORT = json.dumps(REFLECTION_ALONE), "long " * 9, "Supporter: What happened there?"
 # What a policy writes when it is asked to reflect, and then to respond, one text an attempt.
 WRITES: dict[str, tuple[list[str], list[str]]] = {
     "plain": ([JSON], [SHORT]),
@@ -51,31 +47,14 @@ def run(
     params_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], tuple[Policy, dict[str, Any], dict[str, dict[str, Any]]]]:
     """Runs refine with this `pair.too_long`; returns the policy, the counts and the records."""
-    said = [[Message(role="user", content=f"I am {name}.")] for name in WRITES]
-    asked = [
-        Context(id=f"{name}#1", messages=messages, golden="golden " * 3)
-        for name, messages in zip(WRITES, said, strict=True)
-    ]
-    direct = [Response(id=one.id, text=DIRECT, finish_reason="stop", attempt=1, model="m") for one in asked]
-    write_records(tmp_path / "contexts.jsonl", asked)
-    write_records(tmp_path / "responses.jsonl", direct)
-    tiny = Backbone(weights=str(ROOT / "testbed/tiny"), template="llama3", dtype="float32", window=1120)
-    write_backbone(tmp_path / "backbone", tiny)  # of which only the tokenizer is used
     monkeypatch.chdir(tmp_path)
+    write_contexts({name: f"I am {name}." for name in WRITES})
 
     def run_stage(too_long: str) -> tuple[Policy, dict[str, Any], dict[str, dict[str, Any]]]:
         policy = Policy()
-        with ChatServer(policy) as server:
-            engine = {"kind": "openai", "code": "selfevolve/engines/server", "base_url": server.url}
-            engine |= {"model": "{policy}", "concurrency": 1, "timeout_s": 60.0, "retries": 0}
-            changes = {"engine": engine | {"key_variable": "OPENAI_API_KEY"}, "pair.too_long": too_long}
-            changes |= {"refine.answers": "two", "refine.attempts": 3, "refine.sampling.max_new_tokens": 64}
-            changes |= {"prompts.dir": str(ROOT / "prompts/paper")}
-            files = ["--policy", "backbone", "--contexts", "contexts.jsonl", "--responses", "responses.jsonl"]
-            files += ["--out", "refined.jsonl", "--metrics", "refined.json"]
-            refine.main([*files, "--params", str(params_file(changes))])
-        records = {line["id"].removesuffix("#1"): line for line in read_lines(tmp_path / "refined.jsonl")}
-        return policy, json.loads((tmp_path / "refined.json").read_text()), records
+        changes = {"refine.answers": "two", "prompts.dir": str(ROOT / "prompts/paper")}
+        counts, records, _ = run_refine(policy, params_file, {**changes, "pair.too_long": too_long})
+        return policy, counts, records
 
     return run_stage
 
@@ -116,3 +95,13 @@ def test_a_shorter_response_is_asked_for_in_the_same_form(run: Callable[[str], A
     assert records["long"]["refined_response"] == "What happened there?"
     assert records["long"]["understanding"] == UNDERSTANDING
     assert (counts["shorter"]["over_length_rule"], counts["shorter"]["made_shorter"]) == (1, 1)
+
+
+def test_another_number_of_answers_is_refused(
+    params_file: Callable[..., Path], tmp_path: Path, monkeypatch: Any
+):
+    monkeypatch.chdir(tmp_path)
+    write_contexts({"plain": "I am plain."})
+    with pytest.raises(InputError, match=r"refine\.answers.*'one' or 'two'"):
+        run_refine(Policy(), params_file, {"refine.answers": "three"})
+    assert not (tmp_path / "refined.jsonl").exists()

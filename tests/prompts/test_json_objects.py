@@ -10,10 +10,15 @@ from hypothesis import strategies as st
 
 from selfevolve.judge.answers import parse_verdict
 from selfevolve.judge.verdicts import Score
-from selfevolve.prompts.answers import parse_reflection, parse_self_reflection
+from selfevolve.prompts.answers import (
+    parse_reflection,
+    parse_reflection_alone,
+    parse_response,
+    parse_self_reflection,
+)
 from selfevolve.prompts.json_objects import find_objects
 from selfevolve.records.schema import Response
-from tests.support.answers import REFLECTED, REFLECTION, read, written
+from tests.support.answers import REFLECTED, REFLECTION, REFLECTION_ALONE, read, written
 
 VERDICT = {"explanation": "It follows.", "score": 4}
 
@@ -101,7 +106,7 @@ def test_every_beginning_of_an_answer_is_a_failure_or_the_whole(
 
 
 @given(
-    st.sampled_from([parse_reflection, parse_self_reflection, judge]),
+    st.sampled_from([parse_reflection, parse_reflection_alone, parse_self_reflection, judge]),
     st.text(min_size=1),
     st.booleans(),
     st.data(),
@@ -111,6 +116,7 @@ def test_a_beginning_of_any_answer_is_a_failure_or_the_whole(
 ):
     answer = {
         parse_reflection: {**REFLECTION, "refined_response": said},
+        parse_reflection_alone: {**REFLECTION_ALONE, "feedback": said},
         parse_self_reflection: {**REFLECTED, "text": said},
         judge: {**VERDICT, "explanation": said},
     }[parse]
@@ -247,6 +253,8 @@ VALUE = st.recursive(
 def test_no_text_breaks_a_reader(before: str, after: str, reason: str):
     for parse, whole in (
         (parse_reflection, REFLECTION),
+        (parse_reflection_alone, REFLECTION_ALONE),
+        (parse_response, REFLECTED),
         (parse_self_reflection, REFLECTED),
         (judge, VERDICT),
     ):
@@ -258,7 +266,12 @@ def test_no_text_breaks_a_reader(before: str, after: str, reason: str):
 @settings(max_examples=60)
 @given(VALUE)
 def test_any_value_in_any_field_gives_an_answer_or_a_reason(value: Any):
-    parsers = ((parse_reflection, REFLECTION), (parse_self_reflection, REFLECTED), (judge, VERDICT))
+    parsers = (
+        (parse_reflection, REFLECTION),
+        (parse_reflection_alone, REFLECTION_ALONE),
+        (parse_self_reflection, REFLECTED),
+        (judge, VERDICT),
+    )
     for parse, whole in parsers:
         for key in whole:
             found = read(parse, json.dumps({**whole, key: value}))

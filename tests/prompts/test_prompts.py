@@ -23,7 +23,7 @@ from selfevolve.prompts.templates import PROMPTS, load_prompts
 from selfevolve.records.schema import STRATEGIES, Message, Understanding
 from selfevolve.runtime.errors import InputError
 from tests.conftest import ROOT
-from tests.support.answers import REFLECTION, UNDERSTANDING, read, written
+from tests.support.answers import REFLECTION, REFLECTION_ALONE, UNDERSTANDING, read, written
 
 PAPER, TINY = ROOT / "prompts/paper", ROOT / "prompts/tiny"
 
@@ -152,7 +152,7 @@ def test_a_reflection_without_its_core_is_none(missing: str):
 
 
 def test_a_reflection_alone_needs_no_response_and_may_be_followed_by_one():
-    alone = {key: REFLECTION[key] for key in ("understanding", "evaluation_score", "feedback")}
+    alone = REFLECTION_ALONE
     for answer in (alone, REFLECTION):
         assert parse_reflection_alone(written(json.dumps(answer))).value.model_dump() == alone
     assert (

@@ -18,6 +18,7 @@ REFLECTION = {
     "feedback": "too vague",
     "refined_response": "What happened at the bakery?",
 }
+REFLECTION_ALONE = {key: REFLECTION[key] for key in ("understanding", "evaluation_score", "feedback")}
 REFLECTED = {"strategy": "Question", "text": "What happened at the bakery?"}
 
 

@@ -8,6 +8,8 @@ export NLTK_DATA ?= $(abspath .nltk_data)
 export TOKENIZERS_PARALLELISM = false
 # Threads of torch that wait for each other sleep: spinning costs twice the time beside another process (docs/speed.md).
 export OMP_WAIT_POLICY ?= passive
+# Torch asks the kernel for large pages: the logits of a real vocabulary are hundreds of megabytes (docs/speed.md).
+export THP_MEM_ALLOC_ENABLE ?= 1
 
 GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE)) \

@@ -86,7 +86,7 @@ def infer(one: Reflected, annotated: Mapping[str, Sequence[str]]) -> Inference:
         seeker_turns=turns,
         group=ALL if index == len(one.dialogue.turns) - 1 else str(turns),
         shortened=sum(message.role == "user" for message in one.context.messages) < turns,
-        valid=one.refinement.status == "parsed",
+        valid=understanding is not None,
         **found,
     )
 

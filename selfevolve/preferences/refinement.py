@@ -143,9 +143,12 @@ def _refinement(identity: str, outcome: Outcome[Parsed[Reflection]]) -> Refineme
 def _joined(
     identity: str, reflected: Outcome[Parsed[ReflectionAlone]], rewritten: Outcome[Parsed[str]]
 ) -> Refinement:
-    if reflected.value is None or rewritten.value is None:
-        return _failed(identity, reflected, rewritten)
-    parts = {**dict(reflected.value.value), "refined_response": rewritten.value.value}
+    if reflected.value is None:
+        return _failed(identity, reflected)
+    reflection = dict(reflected.value.value)
+    if rewritten.value is None:  # the reflection can be measured all the same
+        return _failed(identity, reflected, rewritten).model_copy(update=reflection)
+    parts = {**reflection, "refined_response": rewritten.value.value}
     attempts = max(reflected.attempts, rewritten.attempts)
     return Refinement(id=identity, **parts, attempts=attempts, status="parsed")
 

@@ -127,10 +127,11 @@ class Understanding(Record):
 class Refinement(Record):
     """Self-reflection and refined response (equations 4 and 5) for one context.
 
-    `status` is `parsed`, or `failed` when no attempt gave the JSON asked for; then the fields of the
-    JSON are absent and `raw` holds every attempt's text; no attempt was made where the prompt with the
-    last seeker turn alone exceeds the window. `attempts` are those until an answer parsed, of two
-    answers the more: what was asked after that, for a shorter response, is counted by the stage alone.
+    `status` is `parsed`, or `failed` when no attempt gave a refined response; then `raw` holds the text of
+    every attempt that failed, and the fields of the reflection are there only if it was an answer by itself
+    and parsed. No attempt was made where the prompt with the last seeker turn alone exceeds the window.
+    `attempts` are those until an answer parsed, of two answers the more: what was asked after that, for a
+    shorter response, is counted by the stage alone.
     """
 
     id: NonEmpty

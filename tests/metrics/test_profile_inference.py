@@ -129,7 +129,10 @@ def test_reflections_are_counted_as_naming_not_naming_or_invalid(tmp_path: Path)
         reflection("d2#1", "sad and angry", "not said yet"),
         Refinement(id="d3#1", attempts=3, status="failed", raw=["x"]),
         *(reflection(f"d{n}#5", "?", "work") for n in range(3)),
-        reflection("d3#5", "scared", "a friend"),
+        # Its refined response did not parse, an answer of its own: the reflection counts all the same.
+        reflection("d3#5", "scared", "a friend").model_copy(
+            update={"refined_response": None, "status": "failed"}
+        ),
     ]
     report = run(tmp_path, annotated(), refined)
     assert (report["reflections"], report["dialogues"], report["nothing_known"]) == (8, 4, 0)

@@ -79,6 +79,8 @@ def test_the_reflection_comes_first_and_the_response_is_asked_for_by_the_dialogu
     assert [records[name]["attempts"] for name in WRITES] == [1, 2, 2, 1, 3, 3]
     assert records["plain"]["understanding"] == UNDERSTANDING
     assert records["mute"]["raw"] == ["..."] * 3
+    assert records["mute"]["understanding"] == UNDERSTANDING  # a reflection without a response is one
+    assert records["never"].get("understanding") is None
     assert (counts["count"], counts["failed"], counts["parse_failures"]) == (6, 1, {"no_json": 4})
     second = counts["responses"]
     assert [second[f"parsed_at_attempt_{n}"] for n in (1, 2, 3)] == [3, 1, 0]

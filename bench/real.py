@@ -12,6 +12,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -74,12 +76,27 @@ def job_of(weights: str, folder: Path) -> Job:
 
 @contextmanager
 def vllm(job: Job) -> Iterator[Contestant | None]:
-    """Give vLLM on the CPU, which starts when it is first asked; None where its environment is not there."""
+    """Give vLLM on the CPU, which starts when it is first asked; None where its environment is not there.
+
+    It keeps the keys and values of earlier prompts, so the prompts of every round begin in another way. What
+    the prompts of one round share is read once, as the engine reads it.
+    """
     if not VLLM.exists():
         yield None
         return
+    rounds = count(1)
     with open_engine(read_yaml(VLLM_ENGINE)["engine"], job.loaded.policy.folder) as (engine, _):
-        yield lambda: job.ask(engine)
+        yield lambda: beginning_with(f"{next(rounds)}. ", job).ask(engine)
+
+
+def beginning_with(text: str, job: Job) -> Job:
+    """Return the job with this text before the first message of every prompt."""
+    requests = []
+    for request in job.requests:
+        first, *rest = request.messages
+        begun = first.model_copy(update={"content": text + first.content})
+        requests.append(replace(request, messages=(begun, *rest)))
+    return replace(job, requests=requests)
 
 
 def beside_another(weights: str, rounds: int) -> Rows:

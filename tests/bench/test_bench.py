@@ -13,6 +13,7 @@ import pytest
 from bench import __main__ as bench
 from bench import baselines
 from bench.measuring import SETTINGS, Timed, take_turns
+from bench.real import beginning_with
 from bench.results import judge, merge, table
 from bench.workloads import requests_of
 from selfevolve.generation.request import Request, Sampling
@@ -37,6 +38,14 @@ def test_contestants_write_the_same_number_of_tokens(backbone: Path):
     results = take_turns(made, 1)
     assert not [row for row in results.values() if "failed" in row]
     assert len({row["tokens"] for row in results.values()}) == 1
+
+
+def test_another_beginning_shares_no_prefix_with_the_one_before(backbone: Path):
+    job = baselines.Job(load_policy(backbone), REQUESTS, SAMPLING)
+    again = beginning_with("2. ", job)
+    for before, after in zip(job.requests, again.requests, strict=True):
+        assert after.messages[0].content == "2. " + before.messages[0].content
+        assert (after.id, after.seed, after.messages[1:]) == (before.id, before.seed, before.messages[1:])
 
 
 def test_what_is_asked_is_the_same_each_time_and_comes_in_no_order_of_length(monkeypatch: pytest.MonkeyPatch):

@@ -23,12 +23,13 @@ from selfevolve.metrics.facts import columns
 from selfevolve.metrics.protocols import SAME_IN_BOTH
 from selfevolve.metrics.statistics import Resampling, holm
 from selfevolve.records.jsonl import dialogue_of, natural_key, read_records
-from selfevolve.records.schema import Context, FactMentions, Response, TextScores
+from selfevolve.records.schema import Context, FactMentions, PersonalScores, Response, TextScores
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import read_json
 from selfevolve.runtime.parameters import Params, validate
 
 TEXT_METRICS = tuple(name for name in TextScores.model_fields if name != "id")
+PERSONAL_METRICS = tuple(name for name in PersonalScores.model_fields if name != "id")
 TESTS = ("p_bootstrap", "p_randomisation")
 # A family of tests is what answers one question in one reading. A pair of models is a question of its own,
 # put before the answers are seen; a reader takes one protocol, in which any of its scores may answer; and the
@@ -37,7 +38,7 @@ METHODS = {
     "interval": "percentile bootstrap over dialogues; distinct of the corpus by jackknife pseudo-values",
     "p_bootstrap": "paired bootstrap over dialogues, two-sided",
     "p_randomisation": "approximate randomisation of whole dialogues, two-sided",
-    "holm": "a family is one test on all scores of one group (paper, standard, facts) of one pair of models",
+    "holm": "a family is one test on all scores of one group of one pair of models",
 }
 _ROUNDING = 1e-6  # percent; a score that differs by more from the one in the file is not of these responses
 
@@ -51,12 +52,13 @@ class CompareParams(Params):
 
 
 class Files(NamedTuple):
-    """One model's files: Response records, and what stages.score wrote of them; `facts` only if wanted."""
+    """One model's files: Response records, and what stages.score wrote of them; the last two if wanted."""
 
     responses: Path
     details: Path
     scores: Path
     facts: Path | None = None
+    personalisation: Path | None = None
 
 
 class Summary(BaseModel):
@@ -72,7 +74,10 @@ class Summary(BaseModel):
 
 @dataclass
 class Measured:
-    """One model's scores by group (`paper`, `standard`, `facts`) and metric; absences with their reasons."""
+    """One model's scores by group (`paper`, `standard`, `facts`, `personalisation`) and metric.
+
+    Absences have their reasons.
+    """
 
     groups: dict[str, dict[str, Score]]
     signatures: dict[str, str] = field(default_factory=dict)
@@ -92,6 +97,9 @@ def compare_models(
     measured = {name: read_measured(files, references) for name, files in models.items()}
     if any(files.facts for files in models.values()):
         _add_facts(measured, {name: files.facts for name, files in models.items() if files.facts}, references)
+    for name, files in models.items():
+        if files.personalisation is not None:
+            _add_personalisation(measured[name], files.personalisation, list(references))
     for first, last in pairs:
         _require_same_signatures((first, last), (measured[first], measured[last]), models[last].scores)
     return {
@@ -213,6 +221,18 @@ def _add_facts(
             measured.groups["facts"] = {name: mean(list(known), values) for name, values in scores.items()}
         else:
             measured.not_available["facts"] = "no dialogue has a gold profile"
+
+
+def _add_personalisation(measured: Measured, file: Path, ids: Sequence[str]) -> None:
+    """Add the group `personalisation` to a model, or the reason why there is none."""
+    found = {record.id: record for record in read_records(file, PersonalScores)}
+    if not found:
+        measured.not_available["personalisation"] = "no sentence encoder, or one dialogue alone"
+        return
+    _require_same_ids(found, dict.fromkeys(ids), file)
+    values_of = {name: [getattr(found[identity], name) for identity in ids] for name in PERSONAL_METRICS}
+    there = {name: values for name, values in values_of.items() if any(value is not None for value in values)}
+    measured.groups["personalisation"] = {name: mean(ids, values) for name, values in there.items()}
 
 
 def _require_same_ids(found: Mapping[str, object], wanted: Mapping[str, object], path: Path) -> None:

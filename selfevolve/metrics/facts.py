@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from selfevolve.records.jsonl import read_records, write_records
+from selfevolve.records.jsonl import dialogue_of, read_records, seeker_turn_of, write_records
 from selfevolve.records.schema import Dialogue, FactMentions, NonEmpty, Response
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import read_json
@@ -159,16 +159,11 @@ class Seekers:
     def find(self, identity: str, file: Path) -> Seeker | None:
         """Return the seeker of a context, or None if the dialogue has no gold profile.
 
-        `identity` is the context's id, `<dialogue>#<index of the supporter turn>`. One of no supporter turn
-        of these dialogues is an InputError about `file`.
+        `file` is where the context's id stands; raises as `seeker_turn_of`.
         """
-        dialogue, _, index = identity.partition("#")
-        if dialogue not in self._turns:
-            raise InputError(f"no such dialogue in {self.path}", file=file, record=identity)
-        if not (index.isdecimal() and int(index) % 2 and int(index) < self._turns[dialogue]):
-            raise InputError("is no supporter turn of its dialogue", file=file, record=identity)
-        profile = self._profiles[dialogue]
-        return None if profile is None else Seeker(profile, int(index) // 2, self.vocabulary)
+        turn = seeker_turn_of(identity, self._turns, file, self.path)
+        profile = self._profiles[dialogue_of(identity)]
+        return None if profile is None else Seeker(profile, turn, self.vocabulary)
 
     def with_profile(self, identities: Iterable[str], file: Path) -> dict[str, Seeker]:
         """Return the seekers of these contexts that have a gold profile, by id; raises as `find`."""

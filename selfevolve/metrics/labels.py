@@ -5,6 +5,8 @@ from pathlib import Path
 from selfevolve.runtime.files import read_yaml
 
 _LABELS: dict[str, dict[str, str]] = read_yaml(Path(__file__).with_name("labels.yaml"))
-TEXT, FACTS, GROUPS = (_LABELS[name] for name in ("text", "facts", "groups"))
-LABELS = TEXT | FACTS | {"own_count": "number of own facts"}
+TEXT, FACTS, PERSONALISATION, GROUPS = (
+    _LABELS[name] for name in ("text", "facts", "personalisation", "groups")
+)
+LABELS = TEXT | FACTS | PERSONALISATION | {"own_count": "number of own facts"}
 SHORT = LABELS | _LABELS["short"]  # where a column has room for eight letters

@@ -80,3 +80,23 @@ def natural_key(identity: str) -> tuple[str, int]:
 def dialogue_of(identity: str) -> str:
     """Return the dialogue of a context, a response or a pair: what stands before the last `#` of its id."""
     return identity.rpartition("#")[0] or identity
+
+
+def seeker_turn_of(identity: str, turns: Mapping[str, int], file: Path | str, dialogues: Path | str) -> int:
+    """Return which turn of its seeker a context ends with, from 0.
+
+    Args:
+        identity: the context's id, `<dialogue>#<index of the supporter turn>`.
+        turns: the numbers of turns of all dialogues, by id.
+        file: where the id stands; an error names it.
+        dialogues: where the dialogues stand.
+
+    Raises:
+        InputError: it is the id of no supporter turn of these dialogues.
+    """
+    dialogue, _, index = identity.partition("#")
+    if dialogue not in turns:
+        raise InputError(f"no such dialogue in {dialogues}", file=file, record=identity)
+    if not (index.isdecimal() and int(index) % 2 and int(index) < turns[dialogue]):
+        raise InputError("is no supporter turn of its dialogue", file=file, record=identity)
+    return int(index) // 2

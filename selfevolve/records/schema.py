@@ -186,6 +186,19 @@ class FactMentions(Record):
         return self.mentions_none and bool(self.fragments)
 
 
+class PersonalScores(Record):
+    """How well one response can be told to be its own seeker's, in percent.
+
+    selfevolve.metrics.personalisation says how. `matched_auc` is absent where no other seeker was given a
+    response.
+    """
+
+    id: NonEmpty
+    auc: Finite
+    reciprocal_rank: Finite
+    matched_auc: Finite | None = None
+
+
 class TextScores(Record):
     """One response's scores in the paper protocol, in percent; metrics that are not available are absent."""
 

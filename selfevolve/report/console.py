@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from selfevolve.metrics.labels import FACTS, SHORT, TEXT
+from selfevolve.metrics.labels import FACTS, PERSONALISATION, SHORT, TEXT
 from selfevolve.report.reading import Part, Run
 from selfevolve.report.samples import turn
 from selfevolve.report.table import NOT_RUN, Row, Table, to_text
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def print_table(models: Sequence[str], metrics: Path) -> None:
-    """Print the text metrics of the models in both protocols, capability, and own facts, in percent.
+    """Print text metrics in both protocols, personalisation, capability and own facts, in percent.
 
     A file that is not there is "not run" and never a zero; a metric that could not be had is "n/a",
     with the reason below. Models whose capability is not asked for have no row there.
@@ -39,7 +39,10 @@ def print_table(models: Sequence[str], metrics: Path) -> None:
     for protocol, note in PROTOCOLS.items():
         print(f"\n{protocol} protocol: {note}")
         _print({model: part.at(protocol) for model, part in text.items()}, TEXT, 7)
-    reasons = [part.at("not_available").value for part in text.values()]
+    personal = {model: files.json(model, "personalisation.json") for model in models}
+    print("\nwhose response it is, told by a sentence encoder: 50 is chance for AUC")
+    _print(personal, PERSONALISATION, 9)
+    reasons = [part.at("not_available").value for part in (*text.values(), *personal.values())]
     for reason in sorted({f"{metric}: {why}" for one in reasons for metric, why in one.items()}):
         print(f"n/a {reason}")
     print("\ncapability, lm-evaluation-harness")

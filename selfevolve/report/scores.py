@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from selfevolve.metrics.labels import FACTS, GROUPS, LABELS, TEXT
+from selfevolve.metrics.labels import FACTS, GROUPS, LABELS, PERSONALISATION, TEXT
 from selfevolve.report.described import Column, cells, columns_of, table
 from selfevolve.report.document import Block, Text
 from selfevolve.report.reading import Part, Run
 from selfevolve.report.table import Cell, Row, bounds, not_available, not_run, p_value, shown
 
 GROUP_FILES = {"paper": "text.json", "standard": "text.json", "facts": "facts.json"}
+GROUP_FILES["personalisation"] = "personalisation.json"
 TESTS = ("p_bootstrap_holm", "p_randomisation_holm")
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 PROTOCOLS = ("paper", "standard")
@@ -35,7 +36,7 @@ class Scores:
     def cells(
         self, model: str, group: str, metrics: Sequence[str], against: str | None = None, gains: bool = False
     ) -> tuple[Cell, ...]:
-        """Return a model's scores of a group: `paper`, `standard` or `facts`.
+        """Return a model's scores of a group: `paper`, `standard`, `facts` or `personalisation`.
 
         They are compared with the model `against`; `gains` shows the relative change from it as well.
         """
@@ -45,7 +46,7 @@ class Scores:
 
     def value(self, model: str, group: str, metric: str) -> float | None:
         """Return one score, None where there is none."""
-        keys = (metric,) if group == "facts" else (group, metric)
+        keys = (group, metric) if group in PROTOCOLS else (metric,)
         return self.run.json(model, GROUP_FILES[group]).number(*keys)
 
     def interval(self, model: str, group: str, metric: str) -> tuple[float, float] | None:
@@ -103,8 +104,9 @@ class Scores:
 
 
 def score_tables(run: Run) -> list[Block]:
-    """Return every model's scores, a table a protocol."""
-    return [block for protocol in PROTOCOLS for block in _scores(f"{protocol} scores", run, protocol, TEXT)]
+    """Return every model's scores, a table a protocol, and whether one can tell whose response it is."""
+    texts = [block for protocol in PROTOCOLS for block in _scores(f"{protocol} scores", run, protocol, TEXT)]
+    return [*texts, *_scores("personalisation", run, "personalisation", PERSONALISATION)]
 
 
 def difference_tables(run: Run) -> list[Block]:

@@ -61,6 +61,7 @@ def described(path: Path) -> str:
     params = read_yaml(path)
     names = {group: params[group]["name"] for group in ("backbone", "data", "hardware")}
     names |= {"engine": params["engine"]["kind"], "scale": params["scale"]}
+    names["loss"] = params["train"]["dpo"]["pref_loss"]
     return ", ".join(f"{group} {name}" for group, name in names.items())
 
 

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from selfevolve.metrics.semantic import Encoder, Reader
 from selfevolve.metrics.statistics import mean_and_interval, paired_permutation
 from selfevolve.records.jsonl import dialogue_of
-from selfevolve.records.schema import Preference
+from selfevolve.records.schema import NonEmpty, Preference
+from selfevolve.runtime.parameters import Params
 
 COLUMNS = ("relevance", "chosen_percent", "rejected_percent", "chosen_density", "rejected_density")
 SEED = 42  # of the intervals and the test
@@ -25,6 +27,17 @@ Values = dict[str, list[float]]
 EDGES = np.linspace(-1, 1, 101)  # of the histogram's bins
 _GRID = np.linspace(-1.5, 1.5, 6001)  # of the integral; a density has tails beyond the values
 _LEAST_SPREAD = 0.01  # standard deviation below which a density is a needle that the grid would miss
+
+
+class RelevanceParams(Params):
+    """Section `relevance` of params.yaml: which encoder makes the sentence vectors.
+
+    It is not `score.encoder`: BERTScore's best encoder, roberta-large, makes no good sentence vectors.
+    """
+
+    encoder: NonEmpty = "minilm"
+    num_layers: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=64, ge=1)
 
 
 class Asked(NamedTuple):

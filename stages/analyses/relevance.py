@@ -11,30 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
-from selfevolve.metrics.relevance import COLUMNS, distribution, pair_relevance, pair_words
+from selfevolve.metrics.relevance import COLUMNS, RelevanceParams, distribution, pair_relevance, pair_words
 from selfevolve.metrics.semantic import find_encoder
 from selfevolve.records.jsonl import dialogue_of, read_records
-from selfevolve.records.schema import NonEmpty, Preference
+from selfevolve.records.schema import Preference
 from selfevolve.records.texts import is_blank
 from selfevolve.runtime.command import run
 from selfevolve.runtime.errors import InputError, Unavailable
 from selfevolve.runtime.files import publish_csv, publish_json
-from selfevolve.runtime.parameters import Params, read_params
+from selfevolve.runtime.parameters import read_params
 
 PARTS = ("train", "valid")  # what stages.pair writes
-
-
-class RelevanceParams(Params):
-    """Section `relevance` of params.yaml: which encoder makes the sentence vectors.
-
-    It is not `score.encoder`: BERTScore's best encoder, roberta-large, makes no good sentence vectors.
-    """
-
-    encoder: NonEmpty = "minilm"
-    num_layers: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=64, ge=1)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

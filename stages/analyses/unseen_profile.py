@@ -17,7 +17,7 @@ from selfevolve.metrics.profiles import (
     profile_report,
     similarity_report,
 )
-from selfevolve.metrics.relevance import sentence_vectors
+from selfevolve.metrics.relevance import RelevanceParams, sentence_vectors
 from selfevolve.metrics.semantic import find_encoder
 from selfevolve.records.jsonl import dialogue_of, read_by_id, read_records, write_records
 from selfevolve.records.schema import Context, Dialogue, Refinement
@@ -25,7 +25,6 @@ from selfevolve.runtime.command import run
 from selfevolve.runtime.errors import InputError, Unavailable
 from selfevolve.runtime.files import publish_json
 from selfevolve.runtime.parameters import read_params
-from stages.analyses.relevance import RelevanceParams
 
 
 def main(argv: Sequence[str] | None = None) -> None:

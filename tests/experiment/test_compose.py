@@ -12,6 +12,7 @@ from selfevolve.generation.engines import read_engine, read_options
 from selfevolve.generation.request import ResponseParams
 from selfevolve.judge.engine import JUDGES
 from selfevolve.judge.questions import JudgeParams
+from selfevolve.metrics.relevance import RelevanceParams
 from selfevolve.preferences.pairs import PairParams
 from selfevolve.preferences.refinement import RefineParams
 from selfevolve.runtime.errors import InputError
@@ -19,7 +20,6 @@ from selfevolve.runtime.parameters import read_params
 from selfevolve.training.configuration import Hardware, method_arguments
 from selfevolve.training.losses import NAMES
 from stages.analyses.phrases import PhrasesParams
-from stages.analyses.relevance import RelevanceParams
 from stages.analyses.unseen import UnseenParams
 from stages.backbone import BackboneParams
 from stages.compare import CompareParams

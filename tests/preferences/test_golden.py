@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from selfevolve.preferences.pairs import SOURCES
 from stages import refine, reflections
 from tests.preferences.test_preferences import pairs_made_in, sides, write_own
 from tests.support.world_files import given as world_given
@@ -19,7 +20,7 @@ def test_golden_responses_throughout_need_no_refined_ones(tmp_path: Path, params
     assert sides(pairs) == [(f"{made.id} golden", f"{made.id} direct") for made in pairs]
     assert len(pairs) == 9
     counts = json.loads((tmp_path / "m.json").read_text())
-    assert counts["chosen_source"] == {"refined": 0, "golden_length": 0, "golden_parse": 0, "golden": 9}
+    assert counts["chosen_source"] == dict.fromkeys(SOURCES, 0) | {"golden": 9}
     assert not {"reflections_failed", "mean_attempts"} & set(counts)  # of none there is no mean
 
 

@@ -61,7 +61,7 @@ def test_a_fact_that_no_turn_names_is_found_and_no_other(tmp_path: Path, say: Sa
 
 
 def write_refined(folder: Path) -> tuple[Counter[str], list[str]]:
-    """Refinements, a third of them with a stranger's emotion; how many of each kind, and what has no support."""
+    """Refinements, a third with a stranger's emotion; how many of each kind, and those without support."""
     texts = {"stranger": said(folder, "stranger", say_stranger_s), "own": said(folder, "own", say_all)}
     contexts = read_records(folder / "contexts.jsonl", Context)
     kinds = {context.id: ("stranger", "own", "failed")[n % 3] for n, context in enumerate(contexts)}

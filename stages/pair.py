@@ -48,8 +48,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     ids = [context.id for context in contexts]
     rejected = read_by_id(args.rejected, Response, ids)
     refined = read_by_id(args.refined, Refinement, ids) if args.chosen == "refined" else {}
-    responses = refined_choices(contexts, rejected, refined, params)
-    support = supported(contexts, responses, params, args.vocabulary, args.params)
+    support = Support()
+    if args.chosen == "refined" and params.supported_by is not None:
+        responses = refined_choices(contexts, rejected, refined, params)
+        support = supported(contexts, responses, params, args.vocabulary, args.params)
     pairs, dropped = make_pairs(contexts, rejected, refined, system, params, support.unsupported)
     if not pairs:
         raise InputError("no preference pair is left", file=args.contexts)
@@ -71,11 +73,16 @@ def supported(
 ) -> Support:
     """Return which refined responses fail the support rule, by the instrument that the parameters name.
 
+    Args:
+        contexts: those of the responses, at least.
+        responses: text by context id.
+        params: with an instrument.
+        vocabulary: the file of the phrases of gold profiles, None where the command line names none.
+        file: the parameters' file, which has section `relevance`.
+
     Raises:
         InputError: the instrument is not there.
     """
-    if params.supported_by is None:
-        return Support()
     if params.supported_by == "facts":
         if vocabulary is None:
             raise InputError("facts need --vocabulary", file=file, field="pair.supported_by")

@@ -13,7 +13,7 @@ export THP_MEM_ALLOC_ENABLE ?= 1
 
 GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 	$(if $(ENGINE),--engine $(ENGINE)) $(if $(JUDGE),--judge $(JUDGE)) $(if $(SCALE),--scale $(SCALE)) \
-	$(if $(HARDWARE),--hardware $(HARDWARE))
+	$(if $(HARDWARE),--hardware $(HARDWARE)) $(if $(LOSS),--loss $(LOSS))
 
 .DEFAULT_GOAL := help
 .PHONY: help checkout setup setup-gpu setup-vllm setup-vllm-cpu setup-sglang setup-bench plan m0 m1 m2 \
@@ -52,7 +52,7 @@ checkout:
 	@$(PYTHON) -m selfevolve.experiment.checkout
 
 # `exec`: no shell stands between make and what it runs, so that the one ends with the other.
-m0 m1 m2 m3 m4 m5: checkout setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= HARDWARE= SET= NAME=
+m0 m1 m2 m3 m4 m5: checkout setup  ## the pipeline up to this model; BACKBONE= DATA= SCALE= ENGINE= JUDGE= HARDWARE= LOSS= SET= NAME=
 	@exec python -m selfevolve.experiment $@ $(GROUPS) --name "$(NAME)" --set $(SET)
 
 plan: setup  ## what a run would cost: contexts, tokens, hours, memory, disk; the same variables

@@ -2,21 +2,26 @@
 
 Rejected is the direct response, chosen the refined one, or the golden response where the reflection never
 parsed or the refined response is too long (paper, appendix A; `pair.too_long` has other answers to the
-latter). With `--chosen golden` it is the golden response throughout (the paper's sources {HM, P} and
-{HL, P}). Pairs that teach nothing, or whose rejected response was cut off, are dropped, whole dialogues are
-held back for early stopping, and everything is counted.
+latter). With `pair.supported_by` a refined response must also say nothing of the seeker that the dialogue
+does not hold; `pair.unsupported` says what becomes of one that does. With `--chosen golden` it is the
+golden response throughout (the paper's sources {HM, P} and {HL, P}). Pairs that teach nothing, or whose
+rejected response was cut off, are dropped, whole dialogues are held back for early stopping, and
+everything is counted.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from selfevolve.preferences.pairs import PairParams, count_pairs, make_pairs, split, spoil
+from selfevolve.metrics.relevance import RelevanceParams
+from selfevolve.metrics.semantic import find_encoder
+from selfevolve.preferences.pairs import PairParams, count_pairs, make_pairs, refined_choices, split, spoil
+from selfevolve.preferences.support import Support, by_encoder, by_facts
 from selfevolve.prompts.templates import load_prompts
 from selfevolve.records.jsonl import read_by_id, read_records, write_folder
 from selfevolve.records.schema import Context, Refinement, Response
 from selfevolve.runtime.command import run
-from selfevolve.runtime.errors import InputError
+from selfevolve.runtime.errors import InputError, Unavailable
 from selfevolve.runtime.files import publish_json
 from selfevolve.runtime.parameters import load_params, read_params
 
@@ -27,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--contexts", type=Path, required=True)
     parser.add_argument("--rejected", type=Path, required=True)
     parser.add_argument("--refined", type=Path, help="not read where golden responses are chosen")
+    parser.add_argument(
+        "--vocabulary", type=Path, help="phrases of all gold profiles (JSON), for their facts"
+    )
     parser.add_argument("--chosen", choices=("refined", "golden"), default="refined")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
@@ -40,14 +48,51 @@ def main(argv: Sequence[str] | None = None) -> None:
     ids = [context.id for context in contexts]
     rejected = read_by_id(args.rejected, Response, ids)
     refined = read_by_id(args.refined, Refinement, ids) if args.chosen == "refined" else {}
-    pairs, dropped = make_pairs(contexts, rejected, refined, system, params)
+    support = Support()
+    if args.chosen == "refined" and params.supported_by is not None:
+        responses = refined_choices(contexts, rejected, refined, params)
+        support = supported(contexts, responses, params, args.vocabulary, args.params)
+    pairs, dropped = make_pairs(contexts, rejected, refined, system, params, support.unsupported)
     if not pairs:
         raise InputError("no preference pair is left", file=args.contexts)
     pairs = spoil(pairs, params.control, params.seed)
     parts = split(pairs, params)
     write_folder(args.out, parts)
     counts = count_pairs(pairs, dropped, list(refined.values()), params.max_length_ratio)
+    if support.counts:
+        counts["support"] = dict(support.counts)
     publish_json(args.metrics, counts | {name: len(records) for name, records in parts.items()})
+
+
+def supported(
+    contexts: Sequence[Context],
+    responses: Mapping[str, str],
+    params: PairParams,
+    vocabulary: Path | None,
+    file: Path,
+) -> Support:
+    """Return which refined responses fail the support rule, by the instrument that the parameters name.
+
+    Args:
+        contexts: those of the responses, at least.
+        responses: text by context id.
+        params: with an instrument.
+        vocabulary: the file of the phrases of gold profiles, None where the command line names none.
+        file: the parameters' file, which has section `relevance`.
+
+    Raises:
+        InputError: the instrument is not there.
+    """
+    if params.supported_by == "facts":
+        if vocabulary is None:
+            raise InputError("facts need --vocabulary", file=file, field="pair.supported_by")
+        return by_facts(contexts, responses, vocabulary)
+    relevance = read_params("relevance", RelevanceParams, file)
+    try:
+        encoder = find_encoder(relevance.encoder, relevance.num_layers)
+    except Unavailable as absence:
+        raise InputError(str(absence), file=file, field="relevance.encoder") from None
+    return by_encoder(contexts, responses, encoder, params.least_support, relevance.batch_size)
 
 
 if __name__ == "__main__":

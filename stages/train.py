@@ -1,11 +1,12 @@
 """Train an adapter on a policy: `python -m stages.train --method sft|dpo --policy models/m0 ...`.
 
 Runs LLaMA-Factory with the YAML of the method, the policy's chain of adapters, and the numbers of
-`train.<method>` in the parameters. For DPO the chain is frozen and a fresh adapter trained on top of
-it, so the reference is the policy before training (theta' in equation 6; of a backbone, where table 5
-begins, the backbone): at the first step both agree and all rewards are 0. This is checked in every run,
-unless `train.dpo.ref_model` names another reference (a folder of weights, for example models/backbone):
-then it is an experiment on what the reference is for.
+`train.<method>` in the parameters. For DPO the chain is frozen and a fresh adapter trained on top of it,
+so the reference is the policy before training (theta' in equation 6; of a backbone, where table 5 begins,
+the backbone): at the first step both agree and all rewards are 0. This is checked in every run, unless
+the loss (`train.dpo.pref_loss`) has no reference, or `train.dpo.ref_model` names another one (a folder of
+weights, for example models/backbone): then it is an experiment on what the reference is for. `reference`
+in the metrics says which of these it was.
 
 The metrics say which step was kept, of how many, and why; and under `kept` what the published adapter does on
 the held-out data, each number a mean with its interval over dialogues. `kept.eval_loss_logged` is what the
@@ -27,6 +28,7 @@ from selfevolve.training.configuration import Hardware, method_arguments, policy
 from selfevolve.training.datasets import check_samples, dataset_arguments
 from selfevolve.training.evaluation import check_agreement, evaluate
 from selfevolve.training.llamafactory import follow, train
+from selfevolve.training.losses import read_loss
 from selfevolve.training.memory import require_memory
 from selfevolve.training.results import (
     check_reference,
@@ -79,8 +81,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         output = train(arguments, scratch, check_before, hardware.launch, hardware.training.processes)
     log = read_log(output)
     metrics = {**check(), **kept_step(output, method), **first_values(log)}
-    if args.method == "dpo" and "ref_model" not in method:
-        check_reference(metrics)
+    if args.method == "dpo":
+        metrics["reference"] = check_reference(metrics, read_loss(method, section))
     logged = logged_eval_loss(log, metrics["kept_step"])
     with publishing_adapter(output, args.out, policy) as adapter:
         kept = evaluate(adapter, policy, method, args.data, scratch)

@@ -17,8 +17,8 @@ from selfevolve.training.memory import BYTES, Shape, ShapeNotKnown, read_shape, 
 _CHECKPOINT = 12  # bytes an adapter's parameter in a checkpoint: float32, and Adam's two moments
 _WORD = 6  # bytes of an English word and its space
 # Operations a number of the matrices and a token: 2 forward, and 2 back to the adapter's inputs, since frozen
-# weights have no gradient. DPO adds the reference's forward pass. Checkpointing's repeats do not count.
-_TRAINING = {"sft": 4, "dpo": 6}
+# weights have no gradient. A reference adds a forward pass. Checkpointing's repeats do not count.
+_TRAINING, _REFERENCE = 4, 2
 
 
 def planned_shape(weights: str, revision: str | None) -> Shape:
@@ -70,12 +70,13 @@ def least_seconds(
 ) -> float:
     """Return the seconds below which these cards cannot get the tokens of `work` done; it is no estimate.
 
-    Training: 4 (SFT) or 6 (DPO) operations a number of the layers' matrices and a token, over all cards.
+    Training: 4 operations a number of the layers' matrices and a token, 6 with a reference, over all cards.
     Generation, on one card: 2 operations, and no less than reading the matrices once for every token of a
     batch of `rows` texts. Attention's scores and the output layer are left out.
     """
-    if work.kind in _TRAINING:
-        return _TRAINING[work.kind] * shape.matrices * work.tokens / card["flops"] / processes
+    if work.kind in ("sft", "dpo"):
+        operations = _TRAINING + _REFERENCE * work.reference
+        return operations * shape.matrices * work.tokens / card["flops"] / processes
     reading = work.new / rows * shape.matrices * BYTES[dtype] / card["bandwidth"]
     return max(2 * shape.matrices * work.tokens / card["flops"], reading)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from selfevolve.prompts.templates import load_prompts
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import read_json, read_yaml
+from selfevolve.training.losses import read_loss
 
 AVERAGES = Path(__file__).with_name("corpora.yaml")
 COLUMNS = ("sessions", "turns_per_session", "words_per_utterance", "words_per_supporter_utterance")
@@ -31,7 +32,7 @@ class Work:
     """What one stage generates or trains on; all tokens of a training are in `prompt`.
 
     `new` is the most tokens that one attempt at all requests may write, `longest` the most tokens of one
-    request or sample.
+    request or sample. `reference`: they pass through a reference model as well.
     """
 
     stage: str
@@ -40,6 +41,7 @@ class Work:
     prompt: float
     new: float
     longest: int
+    reference: bool = False
 
     @property
     def tokens(self) -> float:
@@ -128,7 +130,8 @@ class Workload:
         answer = self._tokens(self._dialogues[source].supporter_words, 1)
         each = 2 * (self._prompt(source, task, train["cutoff_len"]) + answer)
         tokens = pairs * each * train.get("num_train_epochs", 2.0)
-        return [*found, Work(f"train@{model}", "dpo", pairs, tokens, 0, train["cutoff_len"])]
+        reference = read_loss(train, "train.dpo in params.yaml").has_reference
+        return [*found, Work(f"train@{model}", "dpo", pairs, tokens, 0, train["cutoff_len"], reference)]
 
     def _refinement(self, stage: str, part: str, source: str) -> Work:
         """Return the work of reflecting and refining: one answer a context, or two."""

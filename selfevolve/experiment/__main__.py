@@ -17,6 +17,8 @@ from selfevolve.report.console import print_sample, print_table
 from selfevolve.runtime.command import run
 from selfevolve.runtime.ending import ending_whole
 from selfevolve.runtime.files import read_yaml
+from selfevolve.runtime.parameters import load_params
+from selfevolve.training.losses import read_loss
 
 TABLES = "tables"
 ANALYSES = "stages/analyses/dvc.yaml"
@@ -43,6 +45,7 @@ def make(args: argparse.Namespace) -> None:
     headline = [] if whole else [f"headline={args.model}"]  # of the tables no model is the last: it stays
     resolve_params(groups, [*headline, *args.set])
     registry = read_registry()
+    read_loss(load_params("train", PARAMS)["dpo"], f"train.dpo in {PARAMS}")  # before M0 is made for nothing
     models = list(registry.models) if whole else registry.chain(args.model)
     print(f"parameters: {described(PARAMS)}", flush=True)
     repro(everything(registry) if whole else registry.targets(models))
@@ -58,6 +61,7 @@ def described(path: Path) -> str:
     params = read_yaml(path)
     names = {group: params[group]["name"] for group in ("backbone", "data", "hardware")}
     names |= {"engine": params["engine"]["kind"], "scale": params["scale"]}
+    names["loss"] = params["train"]["dpo"]["pref_loss"]
     return ", ".join(f"{group} {name}" for group, name in names.items())
 
 

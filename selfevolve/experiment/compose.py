@@ -19,7 +19,7 @@ from selfevolve.runtime.files import publishing, read_yaml
 
 PARAMS = Path("params.yaml")
 LAST = Path(".scratch/params.last.yaml")  # params.yaml as the last run made or left it
-GROUPS = ("backbone", "data", "engine", "hardware", "judge", "scale")
+GROUPS = ("backbone", "data", "engine", "hardware", "judge", "loss", "scale")
 
 
 def resolve_params(groups: Mapping[str, str], overrides: Sequence[str]) -> None:

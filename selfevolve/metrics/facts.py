@@ -91,6 +91,9 @@ class Vocabulary:
     def __contains__(self, phrase: str) -> bool:
         return phrase.lower() in self._spelling
 
+    def __bool__(self) -> bool:
+        return bool(self._spelling)
+
     def mentioned(self, text: str) -> list[str]:
         """Return the phrases that occur in a text, each once, in order."""
         return list(dict.fromkeys(self._spelling[found] for found in self._pattern.findall(text.lower())))

@@ -1,12 +1,12 @@
-"""Make preference pairs: what is chosen, what is rejected, the length rule, fallbacks and controls.
+"""Make preference pairs: what is chosen, what is rejected, two rules for it, fallbacks and controls.
 
 Rejected is the direct response, chosen the refined one (paper, appendix A). The golden response is the
-fallback where the reflection never parsed or the refined response is too long; with the paper's sources
-{HM, P} and {HL, P} it is chosen throughout.
+fallback where the reflection never parsed, or the refined response is too long or says what the dialogue does
+not hold; with the paper's sources {HM, P} and {HL, P} it is chosen throughout.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import mean
 from typing import Any, Literal
 
@@ -14,16 +14,18 @@ from pydantic import Field
 
 from selfevolve.data.split import hold_out, seeded_order
 from selfevolve.preferences.length_rule import LengthRule, is_longer
+from selfevolve.preferences.support import SupportRule
 from selfevolve.records.jsonl import dialogue_of, natural_key
 from selfevolve.records.schema import Context, Preference, Refinement, Response, ShareGptMessage, sharegpt
 from selfevolve.records.texts import is_blank
 from selfevolve.runtime.errors import InputError
 
-SOURCES = ("refined", "golden_length", "golden_parse", "golden")
+SOURCES = ("refined", "golden_length", "golden_support", "golden_parse", "golden")
+DROPPED = ("equal", "empty_rejected", "cut_rejected", "too_long", "unsupported")
 
 
-class PairParams(LengthRule):
-    """Section `pair` of params.yaml: the length rule and what else makes the pairs.
+class PairParams(LengthRule, SupportRule):
+    """Section `pair` of params.yaml: the length rule, the support rule and what else makes the pairs.
 
     `control` spoils the pairs on purpose, to see that the outcome follows: `swapped` prefers the rejected
     response, `shuffled` gives every pair to another dialogue's context.
@@ -40,6 +42,7 @@ def make_pairs(
     refined: Mapping[str, Refinement],
     system: str,
     params: PairParams,
+    unsupported: Collection[str] = (),
 ) -> tuple[list[Preference], Counter[str]]:
     """Make one pair of each context, unless it teaches nothing.
 
@@ -49,25 +52,29 @@ def make_pairs(
         refined: the refinements by id. A context without one, not even a failed one, prefers the golden
             response.
         system: the system message of every pair.
-        params: the length rule.
+        params: the rules.
+        unsupported: ids of contexts whose refined response says what their dialogue does not hold.
 
     Returns:
         the pairs, and how many contexts were dropped for which reason: `equal`, chosen and rejected have the
         same words; `empty_rejected`, there is nothing to prefer the chosen response to; `cut_rejected`, the
         rejected response has no end of its own, and training would give it one; `too_long`, the refined
-        response is too long and `params.too_long` says `drop`.
+        response is too long and `params.too_long` says `drop`; `unsupported`, it says what the dialogue does
+        not hold and `params.unsupported` says so.
     """
     pairs: list[Preference] = []
-    dropped: Counter[str] = Counter(equal=0, empty_rejected=0, cut_rejected=0, too_long=0)
+    dropped: Counter[str] = Counter(dict.fromkeys(DROPPED, 0))
     for context in contexts:
         direct = rejected[context.id].text
-        chosen, source = choose(context, direct, refined.get(context.id), params)
+        chosen, source = choose(context, direct, refined.get(context.id), params, unsupported)
         if is_blank(direct):
             dropped["empty_rejected"] += 1
         elif rejected[context.id].finish_reason != "stop":
             dropped["cut_rejected"] += 1
         elif source == "golden_length" and params.too_long == "drop":
             dropped["too_long"] += 1
+        elif source == "golden_support" and params.unsupported == "drop":
+            dropped["unsupported"] += 1
         elif chosen.split() == direct.split():
             dropped["equal"] += 1
         else:
@@ -84,11 +91,16 @@ def make_pairs(
 
 
 def choose(
-    context: Context, rejected: str, refinement: Refinement | None, rule: LengthRule
+    context: Context,
+    rejected: str,
+    refinement: Refinement | None,
+    rule: LengthRule,
+    unsupported: Collection[str] = (),
 ) -> tuple[str, str]:
     """Return the chosen response and its source, one of SOURCES.
 
-    A refined response that is longer than the rule allows gives way to the golden response.
+    A refined response gives way to the golden one if it is longer than the rule allows, and else if its
+    context is one of those whose response is `unsupported`.
     """
     if refinement is None:
         return context.golden, "golden"
@@ -97,7 +109,20 @@ def choose(
         return context.golden, "golden_parse"
     if is_longer(text, rule.most_words(rejected, context.golden)):
         return context.golden, "golden_length"
+    if context.id in unsupported:
+        return context.golden, "golden_support"
     return text, "refined"
+
+
+def refined_choices(
+    contexts: Sequence[Context],
+    rejected: Mapping[str, Response],
+    refined: Mapping[str, Refinement],
+    rule: LengthRule,
+) -> dict[str, str]:
+    """Return the refined responses, by context id, that would be chosen if no support were asked for."""
+    chosen = {one.id: choose(one, rejected[one.id].text, refined.get(one.id), rule) for one in contexts}
+    return {identity: text for identity, (text, source) in chosen.items() if source == "refined"}
 
 
 def spoil(pairs: list[Preference], control: str | None, seed: int) -> list[Preference]:

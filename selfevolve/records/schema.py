@@ -248,4 +248,4 @@ class Preference(Record):
     conversations: list[ShareGptMessage] = Field(min_length=1)
     chosen: ShareGptMessage
     rejected: ShareGptMessage
-    chosen_source: Literal["refined", "golden_length", "golden_parse", "golden"]
+    chosen_source: Literal["refined", "golden_length", "golden_support", "golden_parse", "golden"]

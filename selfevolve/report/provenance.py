@@ -16,6 +16,7 @@ from selfevolve.runtime.git import git
 from selfevolve.runtime.run_record import FILE, REQUIREMENTS, RunRecord, hardware, read_run_records, versions
 
 GROUPS = {"backbone": ("backbone", "name"), "data": ("data", "name"), "scale": ("scale",)}
+GROUPS |= {"loss": ("train", "dpo", "pref_loss")}
 GROUPS |= {"engine": ("engine", "kind"), "judge": ("judge", "engine", "kind"), "headline": ("headline",)}
 LISTED = 8  # files with changes that are named
 NOT_RECORDED, NOT_THERE = "not recorded", "not there"

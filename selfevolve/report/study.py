@@ -16,6 +16,7 @@ HEADS = {
     "effects": ("name",),
     "controls": ("arm", "symptom", "seeds"),
     "variants": ("arm", "difference", "seeds"),
+    "losses": ("arm", "difference", "seeds"),
     "sources": ("source", "number", "seeds"),
 }
 SCORES = ("own_share", "personal", "generic", "garbled", "wrong", "words", "bleu_2_paper", "bleu_2_standard")
@@ -35,7 +36,7 @@ def study_blocks(run: Run) -> list[Block]:
 
 
 def study_tables(study: Part, run: Run) -> list[Table]:
-    """Return the tables of a study.json: expectations, controls, variants, sources, reflections, models."""
+    """Return the tables of a study.json: of HEADS, of the method, of M0's reflections and of every model."""
     seeds = ", ".join(map(str, study.items("seeds")))
     left_out = ", ".join(map(str, study.items("not_available")))
     how = "Student's intervals over seeds; Holm's correction over all rows with a p"

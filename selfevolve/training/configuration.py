@@ -19,6 +19,7 @@ from selfevolve.policies.policy import Policy
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import read_yaml
 from selfevolve.runtime.parameters import Params
+from selfevolve.training.losses import read_loss
 
 RANK = "NODE_RANK"  # LLaMA-Factory's name of the variable that numbers the machines
 
@@ -80,12 +81,14 @@ def method_arguments(
     mean the same: the method's YAML says how many, the hardware how they are split. `section` is where the
     parameters stand, such as `train.dpo in params.yaml`.
 
+    A preference loss and its settings are checked as well (`read_loss`).
+
     With `early_stopping_steps` the best checkpoint is kept (`load_best_model_at_end`), without it the last
     step.
 
     Raises:
-        InputError: a key stands in two places, the processes do not divide a step, or the best step might not
-            be saved.
+        InputError: a key stands in two places, the processes do not divide a step, the best step might not be
+            saved, or there is no such loss or a setting does not go with it.
     """
     sources = {str(file): read_arguments(file), section: parameters}
     if training.config:
@@ -96,6 +99,8 @@ def method_arguments(
     if merged.get("load_best_model_at_end") and merged.get("save_steps") != merged.get("eval_steps"):
         message = "must equal eval_steps: else the best step might not be saved, and could not be kept"
         raise InputError(message, file=section, field="save_steps")
+    if merged.get("stage") == "dpo":
+        read_loss(merged, section)
     effective = merged.get("per_device_train_batch_size", 1) * merged.get("gradient_accumulation_steps", 1)
     size, added = batches(effective, training.processes, training.batch)
     return merged | {"per_device_train_batch_size": size, "gradient_accumulation_steps": added}

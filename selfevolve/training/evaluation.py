@@ -20,6 +20,7 @@ from selfevolve.policies.policy import Policy, add_adapter, load_policy
 from selfevolve.records.jsonl import dialogue_of, read_json_lines
 from selfevolve.runtime.errors import InputError
 from selfevolve.training.datasets import held_out
+from selfevolve.training.losses import read_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -69,26 +70,21 @@ def pairs(
     samples: Sequence[Mapping[str, Any]],
     dialogues: Sequence[str],
 ) -> dict[str, dict[str, float]]:
-    """Return means over preference pairs (equations 6 to 8); arguments as those of `evaluate`.
+    """Return means over preference pairs; arguments as those of `evaluate`.
 
-    A reward is beta times how much likelier the adapter makes a response than the parent does, in nats,
-    whatever reference the training had; `reward_accuracy` is the share of pairs whose chosen response has the
-    larger one. `dpo_loss` is the negative log-sigmoid of the margin, `chosen_nll` the mean over the tokens of
-    the chosen response, and `eval_loss` is dpo_loss + gamma x chosen_nll.
+    They are those of `Loss.of_pair`, with the policy before the training as the reference, whatever
+    reference the training had; and `gained_chosen` and `gained_rejected`, how much likelier the adapter
+    makes a whole response than that policy does, in nats, which mean the same for every loss.
     """
-    beta, gamma = method.get("pref_beta", 0.1), method.get("pref_ftx", 0.0)  # else LLaMA-Factory's defaults
+    loss = read_loss(method, "the method")
     loaded = load_policy(parent.folder)
     before = [_both(loaded.model, pair) for pair in tqdm(samples, "reference", disable=None)]
     loaded = add_adapter(loaded, adapter)
     values: dict[str, list[float]] = {}
     for pair, reference in zip(tqdm(samples, "evaluation", disable=None), before, strict=True):
         now = _both(loaded.model, pair)
-        chosen, rejected = (beta * (sum(now[side]) - sum(reference[side])) for side in now)
-        margin, nll = chosen - rejected, -fmean(now["chosen"])
-        loss = math.log1p(math.exp(-abs(margin))) + max(-margin, 0.0)
-        of_pair = {"eval_loss": loss + gamma * nll, "dpo_loss": loss, "chosen_nll": nll}
-        of_pair |= {"reward_chosen": chosen, "reward_rejected": rejected, "reward_margin": margin}
-        of_pair["reward_accuracy"] = float(chosen > rejected)
+        of_pair = loss.of_pair(now, reference)
+        of_pair |= {f"gained_{side}": sum(now[side]) - sum(reference[side]) for side in now}
         for name, value in of_pair.items():
             values.setdefault(name, []).append(value)
     return {name: mean_and_interval(every, dialogues, seed=SEED) for name, every in values.items()}
@@ -138,12 +134,12 @@ def check_agreement(
 ) -> None:
     """Raise InputError unless the adapter has the loss that the Trainer logged at the kept step.
 
-    Only where both must agree: in float32 (`parent` says what the weights are), with equation 8's loss or
-    SFT's own, and in one process, since of several the Trainer also counts the samples that fill up the last
-    batch. `kept` is what `evaluate` returned; `logged` is None if there was no evaluation at that step.
+    Only where both must agree: in float32 (`parent` says what the weights are), without what changes a
+    loss in ways that are not computed here (`NOT_OURS`), and in one process, since of several the Trainer
+    also counts the samples that fill up the last batch. `kept` is what `evaluate` returned; `logged` is
+    None if there was no evaluation at that step.
     """
-    same = parent.backbone.dtype == "float32" and method.get("pref_loss", "sigmoid") == "sigmoid"
-    if logged is None or processes > 1 or not same or NOT_OURS & method.keys():
+    if logged is None or processes > 1 or parent.backbone.dtype != "float32" or NOT_OURS & method.keys():
         return
     found = kept["eval_loss"]["mean"]
     if not math.isclose(found, logged, rel_tol=TOLERANCE, abs_tol=TOLERANCE):

@@ -1,4 +1,4 @@
-"""What a training leaves: curves, the step that was kept, a check of DPO's reference, and the adapter."""
+"""What a training leaves: curves, the step that was kept, a check of the reference, and the adapter."""
 
 import json
 import math
@@ -12,8 +12,10 @@ from typing import Any
 from selfevolve.policies.policy import Policy, write_adapter
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import publish_csv, publish_json, publishing, read_json, read_yaml
+from selfevolve.training.losses import Loss
 
 REWARD_TOLERANCE = 1e-3  # rewards at the first step are exactly 0 in float32; bfloat16 may round
+DEFAULT = Loss()
 COLUMNS: dict[str, str] = read_yaml(Path(__file__).with_name("curves.yaml"))
 
 
@@ -82,14 +84,31 @@ def logged_eval_loss(log: list[dict[str, Any]], step: int) -> float | None:
     return next((entry["eval_loss"] for entry in log if entry["step"] == step and "eval_loss" in entry), None)
 
 
-def check_reference(metrics: Mapping[str, Any]) -> None:
-    """Raise InputError unless policy and reference agree at the first step (rewards 0)."""
+def check_reference(metrics: Mapping[str, Any], loss: Loss = DEFAULT) -> str:
+    """Check that policy and reference agree at the first step (rewards 0), where the loss has this reference.
+
+    Args:
+        metrics: with those of `first_values`.
+        loss: that the training had.
+
+    Returns:
+        the reference: the policy before the training, which has been checked; `none`; or the loss's
+        `ref_model`.
+
+    Raises:
+        InputError: a reward is not 0, or was not logged.
+    """
+    if not loss.has_reference:
+        return "none"
+    if loss.ref_model is not None:
+        return loss.ref_model
     for name in ("reward_chosen_first", "reward_rejected_first"):
         if name not in metrics:
             raise InputError("LLaMA-Factory logged no rewards: logging_first_step must be true", field=name)
         if abs(metrics[name]) > REWARD_TOLERANCE:
             message = f"is {metrics[name]} at the first step: the reference is not the policy trained on"
             raise InputError(message, field=name)
+    return "the policy before the training"
 
 
 @contextmanager

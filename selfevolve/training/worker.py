@@ -1,7 +1,8 @@
 """One process of a training: `python -m selfevolve.training.worker config.yaml`, or several by torchrun.
 
-The same as LLaMA-Factory's own launcher runs, but that a chain of adapters can stay unmerged, that batches
-have no mask where they need none, and that a training of several processes on CPUs can be resumed.
+The same as LLaMA-Factory's own launcher runs, but that a chain of adapters can stay unmerged, that a
+preference loss is the one that is named, that batches have no mask where they need none, and that a
+training of several processes on CPUs can be resumed.
 """
 
 from typing import Any
@@ -14,10 +15,12 @@ def main() -> None:
 
     from selfevolve.policies.policy import CHAIN
     from selfevolve.policies.unmerged import load_in_llamafactory
+    from selfevolve.training.losses import train_with_the_named_loss
     from selfevolve.training.padding import drop_needless_masks
 
     arguments: Any = read_args()
     load_in_llamafactory(arguments.pop(CHAIN, ()), trainable=True)
+    train_with_the_named_loss()
     drop_needless_masks()
     take_numbered_cpus()
     run_exp(arguments)

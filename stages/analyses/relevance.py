@@ -11,13 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from selfevolve.metrics.relevance import (
-    COLUMNS,
-    RelevanceParams,
-    distribution,
-    pair_relevance,
-    pair_words,
-)
+from selfevolve.metrics.relevance import COLUMNS, RelevanceParams, distribution, pair_relevance, pair_words
 from selfevolve.metrics.semantic import find_encoder
 from selfevolve.records.jsonl import dialogue_of, read_records
 from selfevolve.records.schema import Preference

@@ -1,4 +1,4 @@
-"""What the study's runs show: the effects, controls, variants and sources of findings.yaml.
+"""What the study's runs show: the effects, controls, variants, losses and sources of findings.yaml.
 
 Differences between models are taken within a seed, so their interval (Student's t over seeds) is that of
 a paired difference. A claim that a number differs has a p as well. Where single responses can be paired it is
@@ -122,6 +122,7 @@ class Wanted(Params):
     effects: list[Difference]
     controls: dict[str, list[Difference]]
     variants: dict[str, list[Difference]]
+    losses: dict[str, list[Difference]]
     sources: dict[str, str]
     of_sources: dict[str, Difference]
 
@@ -147,6 +148,11 @@ def controls(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Se
 def variants(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Sequence[Run]) -> Findings:
     """Test every difference between the method and the variants of it that were run."""
     return _findings(_of_arms(wanted().variants, "difference", arms, method, bases))
+
+
+def losses(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Sequence[Run]) -> Findings:
+    """Test every difference between the method and those of its arms that were trained with other losses."""
+    return _findings(_of_arms(wanted().losses, "difference", arms, method, bases))
 
 
 def sources(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Sequence[Run]) -> Findings:

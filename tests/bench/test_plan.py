@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,18 @@ def test_a_backbone_file_and_a_folder_with_a_config_are_enough_for_a_plan(
 def test_every_backbone_names_its_prompts():
     for file in (ROOT / "conf/backbone").glob("*.yaml"):
         assert (ROOT / yaml.safe_load(file.read_text())["prompts"]["dir"] / "task.txt").is_file(), file
+
+
+def test_a_loss_without_a_reference_spares_its_forward_pass(repository: Path, hub_cache: Path):
+    bounds = {}
+    for loss in ("sigmoid", "ipo", "orpo", "simpo"):
+        settings = ("--backbone", "llama3", *PAPER, "--hardware", "gpu40", "--loss", loss)
+        done = run_here("bench.plan", *settings, cwd=repository)
+        assert done.returncode == 0, done.stderr
+        (row,) = [line for line in done.stdout.splitlines() if line.startswith("train@m1")]
+        bounds[loss] = float(re.search(r"> ([\d.]+) h", row)[1])
+    assert bounds["sigmoid"] == bounds["ipo"] > bounds["orpo"] == bounds["simpo"]
+    assert bounds["orpo"] / bounds["sigmoid"] == pytest.approx(4 / 6, rel=0.03)
 
 
 def test_of_hardware_that_nothing_is_known_of_no_time_is_said(repository: Path):
@@ -314,8 +327,10 @@ def test_the_bound_of_a_data_sheet_is_that_of_its_formula():
     )
     assert shape.matrices == 4 * 16 + 3 * 32
     card = {"bandwidth": 1e3, "flops": 1e4}
-    train = Work("train@m1", "dpo", 10, 1000, 0, 64)
+    train = Work("train@m1", "dpo", 10, 1000, 0, 64, reference=True)
     assert least_seconds(train, shape, "bfloat16", 4, card, 2) == 6 * 160 * 1000 / 1e4 / 2
+    train = Work("train@m1", "dpo", 10, 1000, 0, 64)
+    assert least_seconds(train, shape, "bfloat16", 4, card, 2) == 4 * 160 * 1000 / 1e4 / 2
     write = Work("refine@m1", "refine", 10, 1000, 500, 64)
     assert least_seconds(write, shape, "bfloat16", 1, card, 1) == 500 * 160 * 2 / 1e3
     assert least_seconds(write, shape, "bfloat16", 100, card, 1) == 2 * 160 * 1500 / 1e4

@@ -19,6 +19,7 @@ from selfevolve.preferences.refinement import RefineParams
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.parameters import read_params
 from selfevolve.training.configuration import Hardware, method_arguments
+from selfevolve.training.losses import NAMES
 from stages.analyses.phrases import PhrasesParams
 from stages.analyses.unseen import UnseenParams
 from stages.backbone import BackboneParams
@@ -31,7 +32,7 @@ from stages.sft_data import SftDataParams
 from testbed.lessons import LessonsParams
 from testbed.mini import MiniParams
 from testbed.pretrain import PretrainParams
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_here
 from tests.support.graphs import Graph
 
 CHOICES = {group: sorted(p.stem for p in (ROOT / "conf" / group).glob("*.yaml")) for group in GROUPS}
@@ -109,7 +110,8 @@ def test_the_paper_s_setting_is_the_paper_s(checkout: Path):
         assert (given["learning_rate"], given["num_train_epochs"]) == (5e-6, 2.0)
         assert (given["per_device_train_batch_size"], given["gradient_accumulation_steps"]) == (4, 2)
         assert (given["early_stopping_steps"], given["warmup_steps"]) == (3, 0.01)
-    assert (params["train"]["dpo"]["pref_beta"], params["train"]["dpo"]["pref_ftx"]) == (0.1, 1.0)
+    given = arguments(params, "dpo")
+    assert (given["pref_loss"], given["pref_beta"], given["pref_ftx"]) == ("sigmoid", 0.1, 1.0)
     for stage in ("respond", "refine"):
         sampling = params[stage]["sampling"]
         assert [sampling[key] for key in ("temperature", "top_p", "top_k")] == [0.9, 0.8, 50]
@@ -186,10 +188,31 @@ def test_what_a_run_left_is_no_hand_edit(checkout: Path):
     assert load(checkout / "params.yaml")["data"]["name"] == "mini"
 
 
+def test_the_loss_is_chosen_by_one_line_and_changes_no_learning_rate(checkout: Path):
+    settings = {"pref_loss", "pref_beta", "pref_ftx", "simpo_gamma"}
+    trained = {}
+    for loss in CHOICES["loss"]:
+        resolve_params({"loss": loss}, [])
+        trained[loss] = load(checkout / "params.yaml")["train"]["dpo"]
+        assert trained[loss]["pref_loss"] == loss
+    assert set(trained) == {*NAMES}
+    rest = [{key: value for key, value in one.items() if key not in settings} for one in trained.values()]
+    assert all(one == rest[0] for one in rest)
+
+
+def test_a_loss_that_cannot_be_trained_is_refused_before_a_stage_runs(checkout: Path):
+    done = run_here("selfevolve.experiment", "m2", "--set", "train.dpo.pref_loss=kto_pair", cwd=checkout)
+    assert done.returncode == 1
+    assert "error: train.dpo in params.yaml: field pref_loss: TRL has removed kto_pair" in done.stderr
+    assert not (checkout / ".scratch/experiments.json").exists()
+    assert not (checkout / "models").exists()
+
+
 @pytest.mark.parametrize(
     ("groups", "overrides", "message"),
     [
         ({"backbone": "gpt5"}, [], r"conf/backbone: there is no gpt5\.yaml; there are llama3, mistral"),
+        ({"loss": "kto_pair"}, [], r"conf/loss: there is no kto_pair\.yaml; there are hinge, ipo, orpo, si"),
         ({}, ["train.dpo.no_such_key=1"], "no_such_key"),
         ({"scale": "paper"}, ["train.dpo.no_such_key=1"], "no_such_key"),
     ],

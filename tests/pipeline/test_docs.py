@@ -55,7 +55,7 @@ def test_a_command_exists(command: str):
 
 
 def check_variables(command: str) -> None:
-    for group, name in re.findall(r"(BACKBONE|DATA|SCALE|ENGINE|JUDGE|HARDWARE)=([\w-]+)", command):
+    for group, name in re.findall(r"(BACKBONE|DATA|SCALE|ENGINE|JUDGE|HARDWARE|LOSS)=([\w-]+)", command):
         assert (ROOT / "conf" / group.lower() / f"{name}.yaml").exists(), command
     for setting in re.findall(r'SET="([^"]+)"', command):
         for pair in setting.split():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from selfevolve.preferences.pairs import SOURCES
 from stages import refine, reflections
 from tests.preferences.test_preferences import pairs_made_in, sides, write_own
 from tests.support.world_files import given as world_given
@@ -15,11 +16,12 @@ from tests.support.world_files import write_world
 def test_golden_responses_throughout_need_no_refined_ones(tmp_path: Path, params_file: Callable[..., Path]):
     write_own(tmp_path, [3, 3, 3])
     (tmp_path / "refined.jsonl").unlink()
-    pairs = pairs_made_in(tmp_path, params_file(), "--chosen", "golden")
+    params = params_file({"pair.supported_by": "facts"})  # and nothing to ask of them
+    pairs = pairs_made_in(tmp_path, params, "--chosen", "golden")
     assert sides(pairs) == [(f"{made.id} golden", f"{made.id} direct") for made in pairs]
     assert len(pairs) == 9
     counts = json.loads((tmp_path / "m.json").read_text())
-    assert counts["chosen_source"] == {"refined": 0, "golden_length": 0, "golden_parse": 0, "golden": 9}
+    assert counts["chosen_source"] == dict.fromkeys(SOURCES, 0) | {"golden": 9}
     assert not {"reflections_failed", "mean_attempts"} & set(counts)  # of none there is no mean
 
 

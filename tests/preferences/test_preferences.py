@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from selfevolve.generation.request import Request, Sampling
 from selfevolve.policies.policy import Backbone, write_backbone
-from selfevolve.preferences.pairs import PairParams, count_pairs, make_pairs, spoil
+from selfevolve.preferences.pairs import SOURCES, PairParams, count_pairs, make_pairs, spoil
 from selfevolve.preferences.refinement import RefineParams, refine
 from selfevolve.prompts.templates import load_prompts
 from selfevolve.records.jsonl import dialogue_of, natural_key, read_records, write_records
@@ -25,7 +25,14 @@ CONTEXT = Context(
     id="d1#3", messages=[Message(role="user", content="I am sad.")], golden="What made you sad?"
 )
 PARAMS = PairParams(
-    seed=1, too_long="golden", max_length_ratio=2.0, length_against=["rejected"], valid_share=0.1
+    seed=1,
+    too_long="golden",
+    max_length_ratio=2.0,
+    length_against=["rejected"],
+    supported_by=None,
+    unsupported="golden",
+    least_support=0.3,
+    valid_share=0.1,
 )
 UNDERSTANDING = Understanding(user_profile="p", user_emotion="e", user_personality="q", user_intention="i")
 SAMPLING = Sampling(temperature=0.9, top_p=0.8, top_k=50, repetition_penalty=1.2, max_new_tokens=8)
@@ -147,7 +154,7 @@ def test_a_golden_response_in_place_of_a_long_one_can_be_as_long():
 def write_inputs(folder: Path) -> dict[str, int]:
     """Sixty contexts of twenty dialogues; every third reflection failed, some are long or equal."""
     contexts, responses, refinements = [], [], []
-    expected = {"refined": 0, "golden_length": 0, "golden_parse": 0, "golden": 0, "equal": 0}
+    expected = dict.fromkeys((*SOURCES, "equal"), 0)
     for n in range(60):
         identity = f"d{n // 3:02d}#{2 * (n % 3) + 1}"
         contexts.append(CONTEXT.model_copy(update={"id": identity}))
@@ -173,7 +180,7 @@ def test_every_context_is_accounted_for(tmp_path: Path, params_file: Callable[..
     assert done.returncode == 0, done.stderr
     counts = json.loads((tmp_path / "m.json").read_text())
     assert counts["contexts"] == 60 == counts["pairs"] + sum(counts["dropped"].values())
-    none = dict.fromkeys(("empty_rejected", "cut_rejected", "too_long"), 0)
+    none = dict.fromkeys(("empty_rejected", "cut_rejected", "too_long", "unsupported"), 0)
     assert counts["dropped"] == {"equal": expected.pop("equal"), **none}
     assert counts["chosen_source"] == expected
     parts = [read_records(tmp_path / "out" / f"{name}.jsonl", Preference) for name in ("train", "valid")]
@@ -276,7 +283,7 @@ def test_without_a_length_rule_long_refined_responses_stay(tmp_path: Path, param
     done = run_pair(tmp_path, params_file({"pair.max_length_ratio": None}))
     assert done.returncode == 0, done.stderr
     counts = json.loads((tmp_path / "m.json").read_text())
-    assert counts["chosen_source"] == {"refined": 30, "golden_length": 0, "golden_parse": 15, "golden": 0}
+    assert counts["chosen_source"] == dict.fromkeys(SOURCES, 0) | {"refined": 30, "golden_parse": 15}
 
 
 class Parrot:

@@ -8,8 +8,10 @@ from typing import Any
 from selfevolve.policies.policy import load_policy
 from selfevolve.records.jsonl import write_records
 from selfevolve.records.schema import Conversation, Preference, ShareGptMessage
+from selfevolve.runtime.files import read_yaml
 from tests.conftest import ROOT, SYSTEM, TEXTS
 
+LOSSES = {file.stem: read_yaml(file)["train"]["dpo"] for file in (ROOT / "conf/loss").glob("*.yaml")}
 REJECTED = "I am sorry to hear that."
 SMALL = {
     "learning_rate": 3e-2,

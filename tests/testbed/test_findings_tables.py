@@ -82,7 +82,7 @@ def test_the_folder_has_every_table_and_what_is_missing(tmp_path: Path):
         publish(tmp_path / name, STUDY, bases, arms)
     study = json.loads((tmp_path / "first" / "study.json").read_text())
     missing = ["own facts named, M0: refined - direct", "own facts named, refined - direct: M0 - M1"]
-    changed = (*wanted().controls, *wanted().variants)
+    changed = (*wanted().controls, *wanted().variants, *wanted().losses)
     spoilt = [arm for arm in (*changed, "human", "personal") if arm != "swapped"]
     assert (study["commit"], study["seeds"]) == ("abc", [1, 2])
     assert study["not_available"] == [*missing, *(f"{name}: not run" for name in spoilt)]
@@ -102,3 +102,6 @@ def test_the_folder_has_every_table_and_what_is_missing(tmp_path: Path):
     assert "left out" not in whole
     row = cells(whole, "ask-again", "own facts, M2 - the method's M2: above zero", "2")
     assert row[:2] == ["&gt; 0", "-34.00 [-97.53, 29.53]"]
+    for loss in ("ipo", "hinge", "orpo", "simpo"):
+        found = cells(whole, loss, "own facts, M2 - the method's M2: above zero", "2")
+        assert found[:3] == row[:3]  # and their own correction

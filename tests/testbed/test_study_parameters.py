@@ -11,6 +11,7 @@ import pytest
 
 from selfevolve.runtime.errors import InputError
 from selfevolve.training.configuration import Hardware, method_arguments
+from selfevolve.training.losses import Loss
 from testbed.study import parameters, sequence
 from testbed.study.findings import wanted
 from tests.conftest import ROOT
@@ -35,7 +36,7 @@ def test_the_study_has_all_seeds_of_the_sources_and_three_of_the_other_controls(
     assert {arm for arm, found in seeds.items() if found == study.seeds} == set(wanted().sources.values())
     rest = {arm: found for arm, found in seeds.items() if arm not in wanted().sources.values()}
     assert all(found == [11, 12, 13] for found in rest.values())
-    assert {*wanted().controls, *wanted().variants} <= set(study.arms)
+    assert {*wanted().controls, *wanted().variants, *wanted().losses} <= set(study.arms)
     chosen = Counter(run.chosen for run in study.runs.values() if run.arm in ("human", "golden", "personal"))
     assert set(chosen) == {"golden"}
 
@@ -71,12 +72,21 @@ def test_capability_is_measured_where_a_finding_compares_it(tmp_path: Path):
     assert [(one.of, one.minus) for one in named] == [
         ("m2.capability", "m0.capability")
     ]  # of self, and of a base
-    others = [*wanted().controls.values(), *wanted().variants.values(), wanted().of_sources.values()]
+    others = [*wanted().controls.values(), *wanted().variants.values(), *wanted().losses.values()]
+    others.append(wanted().of_sources.values())
     assert not [one for several in others for one in several if "capability" in f"{one.of}{one.minus}"]
     study = load(ROOT / "testbed/params.yaml")["study"]
     for arm in ("base", *study["arms"]):
         measured = compose(tmp_path, arm, 11, study)["capability"]["tasks"] != []
         assert measured == (arm in ("base", "self")), arm
+
+
+def test_an_arm_of_a_loss_is_what_the_pipeline_trains_with_that_loss(tmp_path: Path):
+    for loss in wanted().losses:
+        parameters.main(["--arm", loss, "--seed", "11", "--out", str(tmp_path / "params.yaml")])
+        trained = load(tmp_path / "params.yaml")["train"]["dpo"]
+        of_group = load(ROOT / f"conf/loss/{loss}.yaml")["train"]["dpo"]
+        assert {key: value for key, value in trained.items() if key in Loss.model_fields} == of_group
 
 
 def test_dvc_knows_what_parameters_a_run_is_made_of():

@@ -69,6 +69,8 @@ def check(
 def test_an_adapter_with_another_loss_than_the_kept_step_s_is_refused():
     check(1.50001, 1.5, pref_loss="sigmoid", pref_beta=0.1)
     check(150.01, 150.0)
+    with pytest.raises(InputError, match="field eval_loss"):
+        check(2.0, 1.5, pref_loss="ipo")
     for found, logged in ((1.5002, 1.5), (0.0002, 0.0), (150.02, 150.0), (float("nan"), 1.5)):
         with pytest.raises(
             InputError, match=r"field eval_loss: is .* and the training logged .* at the kept step"
@@ -80,6 +82,5 @@ def test_where_the_two_losses_need_not_agree_nothing_is_refused():
     check(2.0, None)
     check(2.0, 1.5, dtype="bfloat16")
     check(2.0, 1.5, processes=2)
-    check(2.0, 1.5, pref_loss="ipo")
     check(2.0, 1.5, ref_model="models/backbone")
     check(2.0, 1.5, quantization_bit=4)

@@ -89,7 +89,7 @@ def test_what_is_kept_is_measured_on_the_held_out_samples(trained: Path):
     assert kept["reward_accuracy"]["mean"] == fmean(margin > 0 for margin in margins)
     loss = fmean(math.log(1 + math.exp(-margin)) for margin in margins)
     nll = -fmean(fmean(tokens) for tokens in likely["m2", "chosen"])
-    assert kept["dpo_loss"]["mean"] == pytest.approx(loss, abs=1e-4)
+    assert kept["preference_loss"]["mean"] == pytest.approx(loss, abs=1e-4)
     assert kept["chosen_nll"]["mean"] == pytest.approx(nll, abs=1e-4)
     samples = read_records(trained / "sft" / "valid.jsonl", Conversation)
     told = [answer_log_probs(trained, "m0", one, one.conversations[-1].value) for one in samples]

@@ -26,11 +26,13 @@ class PersonalisationParams(Params):
     """Section `personalisation` of params.yaml: how many others each response is compared with.
 
     `control_responses`: how many human responses show what the scores say of human ones and of controls.
+    `likelihood_words`: how much of what a seeker said last a policy reads, in words.
     """
 
     seed: int = Field(ge=0)
     others: int = Field(ge=1)
     control_responses: int = Field(default=400, ge=2)
+    likelihood_words: int = Field(default=120, ge=1)
 
 
 class LineUp(NamedTuple):

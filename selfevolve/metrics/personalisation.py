@@ -61,13 +61,7 @@ def measure_personalisation(
         as `summarize`, with the numbers of `responses` and of texts `truncated`, and the vectors'
         `signature`; or `not_available`, the reason, where the details are empty.
     """
-    texts = {response.id: response.text for response in read_records(responses, Response)}
-    known = {dialogue.id: dialogue for dialogue in read_records(dialogues, Dialogue)}
-    if not texts:
-        raise InputError("has no responses", file=responses)
-    turns = {name: len(dialogue.turns) for name, dialogue in known.items()}
-    for identity in texts:
-        seeker_turn_of(identity, turns, responses, dialogues)
+    texts, known = read_answered(responses, dialogues)
     try:
         scores, summary = personalisation(texts, known, params, encoding)
     except Unavailable as absence:
@@ -75,6 +69,22 @@ def measure_personalisation(
         return {"responses": len(texts), "not_available": dict.fromkeys(chance(1), str(absence))}
     write_records(details, scores)
     return summary
+
+
+def read_answered(responses: Path, dialogues: Path) -> tuple[dict[str, str], dict[str, Dialogue]]:
+    """Return responses by context id, and by their ids the dialogues that the contexts were cut from.
+
+    Raises:
+        InputError: there is no response, or one to no supporter turn of these dialogues.
+    """
+    texts = {response.id: response.text for response in read_records(responses, Response)}
+    known = {dialogue.id: dialogue for dialogue in read_records(dialogues, Dialogue)}
+    if not texts:
+        raise InputError("has no responses", file=responses)
+    turns = {name: len(dialogue.turns) for name, dialogue in known.items()}
+    for identity in texts:
+        seeker_turn_of(identity, turns, responses, dialogues)
+    return texts, known
 
 
 def personalisation(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from selfevolve.metrics.statistics import mean_and_interval
+from selfevolve.policies.likelihood import log_probabilities
 from selfevolve.policies.policy import Policy, add_adapter, load_policy
 from selfevolve.records.jsonl import dialogue_of, read_json_lines
 from selfevolve.runtime.errors import InputError
@@ -25,7 +26,6 @@ from selfevolve.training.losses import read_loss
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-IGNORED = -100  # the label of a token that is not learnt: LLaMA-Factory's IGNORE_INDEX
 SEED = 0  # of the intervals' resamples
 
 # How far our loss and the Trainer's may lie apart in float32: nats, or that share of the loss. Ours is of a
@@ -114,19 +114,6 @@ def answers(
         "nll_samples": mean_and_interval([fmean(sample) for sample in losses], dialogues, seed=SEED),
         "nll_tokens": mean_and_interval(tokens, theirs, seed=SEED),
     }
-
-
-def log_probabilities(model: PreTrainedModel, input_ids: Sequence[int], labels: Sequence[int]) -> list[float]:
-    """Return the log-probability of each learnt token of a sample, in nats, computed in float32."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    with torch.no_grad():
-        ids = torch.tensor([input_ids], device=model.device)
-        targets = torch.tensor(labels[1:], device=model.device)
-        learnt = targets != IGNORED
-        logits = model(input_ids=ids, use_cache=False).logits[0, :-1][learnt].float()
-        return (-cross_entropy(logits, targets[learnt], reduction="none")).tolist()
 
 
 def check_agreement(

@@ -43,10 +43,10 @@ def compare_sessions(
         InputError: a file has no sessions, or two files' sessions are not comparable; it names what differs.
     """
     how = Resampling(**params.model_dump())
-    sessions = {name: _read(path) for name, path in files.items()}
+    sessions = {name: read_sessions(path) for name, path in files.items()}
     names = list(files)
     for name in names[1:]:
-        _require_comparable(sessions[names[0]], sessions[name], files[names[0]], files[name])
+        require_comparable(sessions[names[0]], sessions[name], files[names[0]], files[name])
     phrases = Phrases.of([one for found in sessions.values() for one in found.values()], gold)
     measured = {name: measure(list(found.values()), phrases) for name, found in sessions.items()}
     first = sessions[names[0]]
@@ -92,14 +92,15 @@ def differences(
     return {"scores": found, "not_available": lacking}
 
 
-def _read(path: Path) -> dict[str, Session]:
+def read_sessions(path: Path) -> dict[str, Session]:
+    """Return the sessions of a file, at least one, by id; raises InputError as `read_records`."""
     found = {session.id: session for session in read_records(path, Session)}
     if not found:
         raise InputError("has no sessions: run `converse` first", file=path)
     return found
 
 
-def _require_comparable(
+def require_comparable(
     first: Mapping[str, Session], other: Mapping[str, Session], first_file: Path, file: Path
 ) -> None:
     """Raise InputError where two models did not talk with the same seekers."""

@@ -20,8 +20,9 @@ from selfevolve.prompts.templates import Prompts, load_texts
 from selfevolve.records.schema import Message, Response
 from selfevolve.records.texts import after_thinking
 from selfevolve.runtime.errors import ParseError
+from selfevolve.sessions.session import SILENCE
 from selfevolve.sessions.supporters import STAGE
-from selfevolve.sessions.talk import SILENCE, ConverseParams, Said, Talk
+from selfevolve.sessions.talk import ConverseParams, Said, Talk
 
 T = TypeVar("T")
 

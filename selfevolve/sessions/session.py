@@ -1,14 +1,17 @@
 """The record of a session: who talked, what was said, and how the seeker felt."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
-from selfevolve.records.schema import NonEmpty, Record
+from selfevolve.records.schema import Message, NonEmpty, Record
 from selfevolve.records.texts import Text
 
 CALM, DISTRESSED = 1, 5
 """The ends of the scale of emotion levels."""
+SILENCE = "..."
+"""What the other reads where a supporter gave no answer."""
 
 
 Ended = Literal["length", "relieved", "gave_up", "lost"]
@@ -47,3 +50,13 @@ class Session(Record):
     ended: Ended
     turns: list[SessionTurn] = Field(min_length=2)
     facts: dict[str, NonEmpty] | None = None
+
+    def said_by_supporter(self) -> str:
+        """Return all that the supporter said, a line each turn."""
+        return "\n".join(turn.text for turn in self.turns if turn.role == "supporter")
+
+
+def as_messages(turns: Sequence[SessionTurn]) -> list[Message]:
+    """Return turns as a supporter reads them: the seeker is the user."""
+    roles: dict[str, Literal["user", "assistant"]] = {"seeker": "user", "supporter": "assistant"}
+    return [Message(role=roles[turn.role], content=turn.text or SILENCE) for turn in turns]

@@ -15,10 +15,8 @@ from pydantic import Field, field_validator
 from selfevolve.generation.request import ResponseParams
 from selfevolve.records.schema import Message, NonEmpty
 from selfevolve.sessions.cards import Card
-from selfevolve.sessions.session import Ended, Session, SessionTurn
+from selfevolve.sessions.session import Ended, Session, SessionTurn, as_messages
 
-SILENCE = "..."
-"""What the other reads where a supporter gave no answer."""
 MOST_TURNS = 50
 
 
@@ -81,8 +79,7 @@ class Talk:
 
     def messages(self) -> list[Message]:
         """Return the turns as the supporter reads them."""
-        roles: dict[str, Literal["user", "assistant"]] = {"seeker": "user", "supporter": "assistant"}
-        return [Message(role=roles[turn.role], content=turn.text or SILENCE) for turn in self.turns]
+        return as_messages(self.turns)
 
     def hear_seeker(self, said: Said) -> None:
         """Add a seeker's turn; the talk may end with it."""

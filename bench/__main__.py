@@ -22,6 +22,7 @@ from bench.device import describe
 from bench.measuring import SETTINGS, resident_peak_mib, run_child, take_turns, time_child
 from bench.real import real
 from bench.results import merge, read, table
+from bench.sessions import sessions
 from bench.workloads import WORDS, random_policy, requests_of, sampling_of, tiny_policy
 from selfevolve.engines.local.engine import TransformersEngine
 from selfevolve.generation.generate import generate
@@ -178,6 +179,7 @@ def share(runs: Path) -> Rows:
 PARTS: dict[str, Callable[[argparse.Namespace, Path], Rows]] = {
     **{name: partial(side_by_side, name) for name in ("respond", "scattered", "reflect", "small")},
     "real": lambda arguments, scratch: real(arguments.weights, arguments.rounds, scratch),
+    "sessions": lambda arguments, scratch: sessions(arguments.rounds, arguments.requests, scratch),
     "programs": programs,
     "overhead": overhead,
     "growth": growth,

@@ -57,6 +57,33 @@ class Judged(Params):
     pairs: dict[str, Pair]
 
 
+class Talker(Params):
+    """A model that talks with seekers: its policy folder and its prompt."""
+
+    policy: str
+    prompt: str
+
+
+class Talkers(Params):
+    """The models that talk with one kind of seekers, and the pairs of them that are compared."""
+
+    models: dict[str, Talker]
+    pairs: dict[str, Pair]
+
+
+class WorldTalkers(Talkers):
+    """Those that talk with the mini world's seekers, and the one whose answers are given to others."""
+
+    shuffled: str
+
+
+class Conversed(Params):
+    """Who talks with seekers whom a model plays, and who with those of the mini world."""
+
+    played: Talkers
+    world: WorldTalkers
+
+
 class Asked(Params):
     """A model that answers the further test sets."""
 
@@ -91,6 +118,7 @@ class Registry(_Section):
     models: dict[str, Model]
     comparisons: dict[str, Pair]
     judged: Judged
+    conversed: Conversed
     unseen: Unseen
     contexts: Contexts
 
@@ -112,6 +140,8 @@ class Registry(_Section):
             yield f"iterations.{name}.prev", iteration.prev, made
             yield f"iterations.{name}.part", iteration.part, range(1, self.contexts.parts + 1)
         policies = {f"models.{name}.policy": model.policy for name, model in self.models.items()}
+        for kind, talkers in self._talkers().items():
+            policies |= {f"{kind}.models.{name}.policy": one.policy for name, one in talkers.models.items()}
         if self.unseen.sets:
             policies |= {f"unseen.asked.{model.name}.policy": model.policy for model in self.unseen.asked}
         for field, policy in policies.items():
@@ -123,6 +153,17 @@ class Registry(_Section):
                 yield f"{place}.{key}.last", pair.last, self.models
         for number, name in enumerate(self.judged.models):
             yield f"judged.models.{number}", name, self.models
+        for kind, talkers in self._talkers().items():
+            for name in talkers.models:
+                yield f"{kind}.models", name, self.models
+            for key, pair in talkers.pairs.items():
+                yield f"{kind}.pairs.{key}.first", pair.first, talkers.models
+                yield f"{kind}.pairs.{key}.last", pair.last, talkers.models
+        world = self.conversed.world
+        yield "conversed.world.shuffled", world.shuffled, world.models
+
+    def _talkers(self) -> dict[str, Talkers]:
+        return {"conversed.played": self.conversed.played, "conversed.world": self.conversed.world}
 
     def chain(self, model: str) -> list[str]:
         """Return the models to measure on the way to one: vanilla, M0 if it leads there, and each iteration.

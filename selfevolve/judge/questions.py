@@ -32,6 +32,8 @@ RUBRICS: dict[str, set[str]] = {
     "request": {"dialogue", "response"},
     "pair": set(),
     "pair_request": {"dialogue", "response_a", "response_b"},
+    "session_pair": set(),
+    "session_pair_request": {"dialogue", "response_a", "response_b"},
 }
 """The files without .txt, and their placeholders: a rubric is the system message, a request the user's."""
 

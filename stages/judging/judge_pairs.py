@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parse = partial(parse_verdict, kind=Choice, decisive="winner")
     outcomes, asking = consult(params, questions, parse, "judge_pairs")
     comparisons = [
-        compare(c.id, [_verdict(o, outcomes[f"{c.id}/{o}"]) for o in ORDERS], first[c.id], second[c.id])
+        compare(c.id, [verdict_of(o, outcomes[f"{c.id}/{o}"]) for o in ORDERS], first[c.id], second[c.id])
         for c in contexts
     ]
     write_records(args.out, comparisons)
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         **asking,
     }
     publish_json(args.metrics, metrics)
-    _show(metrics)
+    show(metrics)
 
 
 def _question(context: Context, order: Order, first: str, second: str) -> Question:
@@ -77,7 +77,8 @@ def _question(context: Context, order: Order, first: str, second: str) -> Questi
     return Question(context, "pair", "pair_request", {"response_a": a, "response_b": b})
 
 
-def _verdict(order: Order, outcome: Outcome[Choice]) -> OrderVerdict:
+def verdict_of(order: Order, outcome: Outcome[Choice]) -> OrderVerdict:
+    """Return the record of what a judge said in one order."""
     return OrderVerdict(
         order=order,
         winner=outcome.value and ORDERS[order][outcome.value.winner],
@@ -87,7 +88,8 @@ def _verdict(order: Order, outcome: Outcome[Choice]) -> OrderVerdict:
     )
 
 
-def _show(metrics: Mapping[str, Any]) -> None:
+def show(metrics: Mapping[str, Any]) -> None:
+    """Print wins, ties, losses and flips with their intervals."""
     for name in ("win", "tie", "loss", "flips"):
         share = metrics[name]
         percent = f"{share['percent']:.1f} %" if "percent" in share else "not available"

@@ -18,6 +18,7 @@ from selfevolve.preferences.pairs import PairParams
 from selfevolve.preferences.refinement import RefineParams
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.parameters import read_params
+from selfevolve.sessions.talk import ConverseParams
 from selfevolve.training.configuration import Hardware, method_arguments
 from selfevolve.training.losses import NAMES
 from stages.analyses.phrases import PhrasesParams
@@ -29,6 +30,7 @@ from stages.judging.judge_pairs import JudgePairsParams
 from stages.prepare import PrepareParams
 from stages.score import ScoreParams
 from stages.sft_data import SftDataParams
+from testbed.cards import CardsParams
 from testbed.lessons import LessonsParams
 from testbed.mini import MiniParams
 from testbed.pretrain import PretrainParams
@@ -55,6 +57,7 @@ SECTIONS = {
     "capability": Settings,
     "judge": JudgeParams,
     "judge_pairs": JudgePairsParams,
+    "converse": ConverseParams,
     "hardware": Hardware,
 }
 
@@ -85,9 +88,10 @@ def test_every_group_composes_to_the_same_sections(checkout: Path, group: str, n
         read_params(section, kind, checkout / "composed.yaml")
     engine = load(checkout / "composed.yaml")["engine"]
     read_engine(engine)
-    judge = load(checkout / "composed.yaml")["judge"]["engine"]
-    judge.pop("policy", None)
-    read_options(judge, "judge.engine", JUDGES)
+    for section, key in (("judge", "engine"), ("converse", "seeker")):
+        asked = load(checkout / "composed.yaml")[section][key]
+        asked.pop("policy", None)
+        read_options(asked, f"{section}.{key}", JUDGES)
     for method in ("sft", "dpo"):
         assert arguments(load(checkout / "composed.yaml"), method).keys() >= TRAINED_WITH
 
@@ -137,6 +141,7 @@ def test_only_the_smoke_scale_trains_to_its_last_step(checkout: Path):
 def test_the_recipe_of_the_tiny_backbone_is_valid_and_fits_the_window():
     recipe = ROOT / "testbed" / "params.yaml"
     read_params("lessons", LessonsParams, recipe)
+    read_params("cards", CardsParams, recipe)
     pretrain = read_params("pretrain", PretrainParams, recipe)
     written = load(ROOT / "llamafactory_configs" / "pretrain.yaml")
     assert not written.keys() & {*pretrain.training, "cutoff_len"}

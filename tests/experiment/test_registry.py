@@ -150,6 +150,22 @@ def test_a_comparison_is_named_after_its_models():
             lambda p: p["judged"]["pairs"].update(x={"first": "m7", "last": "m1"}),
             r"field judged\.pairs\.x\.first: there is no m7",
         ),
+        (
+            lambda p: p["conversed"]["played"]["models"].update(m7={"policy": "models/m1", "prompt": "task"}),
+            r"field conversed\.played\.models: there is no m7; there are ",
+        ),
+        (
+            lambda p: p["conversed"]["world"]["models"]["m1"].update(policy="models/m7"),
+            r"field conversed\.world\.models\.m1\.policy: there is no models/m7",
+        ),
+        (
+            lambda p: p["conversed"]["world"]["pairs"].update(x={"first": "hl1", "last": "m1"}),
+            r"field conversed\.world\.pairs\.x\.first: there is no hl1",
+        ),
+        (
+            lambda p: p["conversed"]["world"].update(shuffled="hl1"),
+            r"field conversed\.world\.shuffled: there is no hl1",
+        ),
         (lambda p: p["contexts"].update(parts=1), r"field iterations\.m2\.part: there is no 2; there are 1,"),
         (lambda p: p["iterations"]["m1"].pop("chosen"), r"field iterations\.m1\.chosen: missing field"),
         (
@@ -175,6 +191,12 @@ def test_an_iteration_that_is_taken_out_everywhere_leaves_nothing_behind(tmp_pat
     pairs = params["comparisons"].items()
     params["comparisons"] = {key: pair for key, pair in pairs if "m2" not in pair.values()}
     params["judged"] = {"models": ["m1"], "pairs": {"m0-m1": params["judged"]["pairs"]["m0-m1"]}}
+    world = params["conversed"]["world"]
+    params["conversed"]["world"] = {
+        "models": {name: talker for name, talker in world["models"].items() if name != "m2"},
+        "pairs": {"m0-m1": world["pairs"]["m0-m1"]},
+        "shuffled": "m1",
+    }
     registry(params)
     stages = Graph(tmp_path, params).stages.values()
     paths = [item.def_path for stage in stages for item in (*stage.deps, *stage.outs)]

@@ -41,7 +41,7 @@ def test_what_is_named_is_judged_and_nothing_is_unless_asked_for(checkout: Path,
         for stage in yaml.safe_load((checkout / "stages/judging/dvc.yaml").read_text())["stages"].values()
         for out in outs(stage)
     ]
-    assert len(made) == 4
+    assert len(made) == 6
     assert not [path for path in made if path in (checkout / "dvc.yaml").read_text()]
 
 

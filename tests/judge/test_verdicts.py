@@ -166,9 +166,9 @@ def test_the_files_ask_for_exactly_the_dimensions_that_a_verdict_can_have():
     assert {name: found for name, found in asked.items() if found} == {name: [name] for name in DIMENSIONS}
 
 
-@pytest.mark.parametrize("name", [*DIMENSIONS, "pair"])
+@pytest.mark.parametrize("name", [*DIMENSIONS, "pair", "session_pair"])
 def test_a_rubric_shows_the_json_that_is_read_and_no_verdict_that_could_be_copied(name: str):
-    kind, decisive = (Choice, "winner") if name == "pair" else (Score, "score")
+    kind, decisive = (Choice, "winner") if name.endswith("pair") else (Score, "score")
     text = load_texts(RUBRICS, FOLDER).text(name)
     shown = text.splitlines()[-1]
     assert re.findall(r'"(\w+)":', shown) == list(kind.model_fields)

@@ -43,6 +43,9 @@ def more(tmp_path_factory: pytest.TempPathFactory) -> Graph:
     params = copy.deepcopy(PARAMS)
     params["unseen"]["sets"] = [{"name": n, "path": f"{n}.json"} for n in ("one", "two")]
     params["contexts"]["parts"] = 5
+    talkers = {name: {"policy": f"models/{name}", "prompt": "task"} for name in ("m0", "m2")}
+    pairs = {"m0-m2": {"first": "m0", "last": "m2"}}
+    params["conversed"]["played"] = {"models": talkers, "pairs": pairs}
     for n in (3, 4, 5):
         line = {"prev": f"m{n - 1}", "dialogues": "synesc", "part": n, "chosen": "refined"}
         params["iterations"][f"m{n}"] = line
@@ -72,3 +75,23 @@ def test_a_further_set_can_be_named_on_the_command_line(checkout: Path):
     resolve_params({}, ["unseen.sets=[{name:mine,path:own/file.json}]"])
     params = yaml.safe_load((checkout / "params.yaml").read_text())
     assert params["unseen"]["sets"] == [{"name": "mine", "path": "own/file.json"}]
+
+
+def test_nobody_talks_with_played_seekers_until_named(graph: Graph, more: Graph):
+    def of_sessions(one: Graph) -> set[str]:
+        return {name for name in one.stages if "converse" in name or "sessions" in name}
+
+    world = {name for name in of_sessions(graph) if name.startswith("testbed/")}
+    assert of_sessions(graph) == world
+    compared = {f"{FILE}:compare_sessions@m0-m2", "stages/judging/dvc.yaml:judge_sessions@m0-m2"}
+    assert of_sessions(more) - world == {f"{FILE}:converse@m0", f"{FILE}:converse@m2", *compared}
+    for name in compared:
+        assert {f"{FILE}:converse@m2", "testbed/dvc.yaml:cards", "train@m2"} < more.needed(name)
+
+
+def test_the_mini_world_s_sessions_need_models_and_cards_and_no_answers_to_contexts(graph: Graph):
+    needed = graph.needed("testbed/dvc.yaml:converse@m0")
+    assert {"sft@m0", "testbed/dvc.yaml:cards"} < needed
+    assert not {"respond@m0", "train@m1"} & needed
+    controls = graph.needed("testbed/dvc.yaml:converse_controls")
+    assert f"testbed/dvc.yaml:converse@{PARAMS['conversed']['world']['shuffled']}" in controls

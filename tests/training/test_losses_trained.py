@@ -63,7 +63,7 @@ def by_hand(name: str, now: Likely, before: Likely) -> dict[str, float]:
         "hinge": lambda: max(0.0, 1 - beta * difference),
         "ipo": lambda: (difference - 1 / (2 * beta)) ** 2,
         "orpo": lambda: -mean["chosen"] + beta * math.log(1 + odds["rejected"] / odds["chosen"]),
-        "simpo": lambda: math.log(1 + math.exp(1.4 - beta * difference)),
+        "simpo": lambda: math.log(1 + math.exp(LOSSES["simpo"]["simpo_gamma"] - beta * difference)),
     }
     return {
         "eval_loss": likelier[name](),

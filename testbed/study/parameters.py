@@ -24,7 +24,17 @@ BASE = "base"  # what the arms of a seed share: M0, the contexts, and M0's direc
 METHOD = "self"  # the arm that is the paper's method
 # The sections that the run's stages read; testbed/dvc.yaml lists them as `params`.
 SECTIONS = (
-    *("capability", "contexts", "engine", "hardware", "pair", "prompts", "refine", "relevance"),
+    *(
+        "capability",
+        "contexts",
+        "engine",
+        "hardware",
+        "pair",
+        "personalisation",
+        "prompts",
+        "refine",
+        "relevance",
+    ),
     *("respond", "score", "sft_data", "train"),
 )
 SEEDED = ("contexts", "pair", "refine", "respond", "sft_data", "train.dpo", "train.sft")

@@ -127,6 +127,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         if any(given) and not (all(given) and args.dialogues and records):
             names = ", ".join(f"--{option}" for option in options)
             parser.error(f"give --dialogues, {names} together, with --responses")
+    if args.dialogues and not (args.facts or args.personalisation):
+        parser.error("give --dialogues together with what is to be measured of them")
     if args.intervals and not (args.details and records):
         parser.error("--intervals needs --details and --responses")
     return args

@@ -16,11 +16,15 @@ from stages import capability
 from tests.conftest import ROOT, stage_environment
 
 NUMBERS = {"paper": {}, "standard": {}, "not_available": {}, "score": {"x": 1.0}}
-INSIDE = ("synesc", "esconv_train", "esconv_test", "esconv_train-1", "test")  # what stages ask for in folders
+# What stages ask for in folders.
+INSIDE = tuple(
+    f"{name}.jsonl" for name in ("synesc", "esconv_train", "esconv_test", "esconv_train-1", "test")
+)
+INSIDE += ("facts.json",)
 SCRIPT = f"""
 import json, pathlib, sys
 for path in map(pathlib.Path, sys.argv[1:]):
-    files = [path] if path.suffix else [path / f"{{name}}.jsonl" for name in {INSIDE}]
+    files = [path] if path.suffix else [path / name for name in {INSIDE}]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         facts = {{"with_profile": 1, "model": path.parent.name}}
@@ -130,9 +134,10 @@ def test_long_names_keep_their_columns(tmp_path: Path, capsys: pytest.CaptureFix
         publish_json(tmp_path / model / "text.json", text)
         publish_json(tmp_path / model / "capability.json", NUMBERS)
         publish_json(tmp_path / model / "facts.json", facts)
+        publish_json(tmp_path / model / "personalisation.json", {"auc": 50.0, "matched_auc": 100.0})
     table.main(["m0", "self-reflection", "--metrics", str(tmp_path)])
     blocks = capsys.readouterr().out.strip().split("\n\n")
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         _, *rows = block.splitlines()
         assert len({len(row) for row in rows}) == 1, block

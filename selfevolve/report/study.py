@@ -18,6 +18,7 @@ HEADS = {
     "variants": ("arm", "difference", "seeds"),
     "losses": ("arm", "difference", "seeds"),
     "sources": ("source", "number", "seeds"),
+    "instruments": ("name", "seeds", "models"),
 }
 SCORES = ("own_share", "personal", "generic", "garbled", "wrong", "words", "bleu_2_paper", "bleu_2_standard")
 SCORES += ("distinct_2_paper", "distinct_2_standard", "capability")

@@ -74,6 +74,8 @@ def _model(made: RunFile, place: str, file: Path) -> dict[str, float]:
     numbers, text = _read(made, place, file, "facts"), _metrics(made, place, file, "text")
     for protocol in ("paper", "standard"):
         numbers |= {f"{name}_{protocol}": value for name, value in text[protocol].items()}
+    if f"{place}/personalisation" in made.metrics:  # there for runs since it is a score
+        numbers |= _read(made, place, file, "personalisation")
     average = _value(made.metrics.get(f"{place}/capability"), "score.average")  # not measured of every model
     return numbers if average is None else numbers | {"capability": average}
 
@@ -125,6 +127,7 @@ class Wanted(Params):
     losses: dict[str, list[Difference]]
     sources: dict[str, str]
     of_sources: dict[str, Difference]
+    instruments: dict[str, str]
 
 
 @cache

@@ -18,6 +18,7 @@ from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import publish_json, publishing
 from testbed.study.findings import Run as StudyRun
 from testbed.study.findings import controls, effects, losses, run_of, sources, variants, wanted
+from testbed.study.instruments import instruments
 from testbed.study.parameters import BASE, METHOD, STUDY, StudyParams, read_study
 from testbed.study.run_file import RunFile, read_run_file
 
@@ -142,6 +143,7 @@ def publish(
         "variants": other,
         "losses": trained,
         "sources": by_source,
+        "instruments": instruments(runs),
         "not_available": [*unknown, *not_run, *left_out],
         "runs": [
             {"arm": one.arm, "seed": one.seed, "models": one.models, "iterations": one.iterations}

@@ -17,6 +17,7 @@ HEADS = {
     "controls": ("arm", "symptom", "seeds"),
     "variants": ("arm", "difference", "seeds"),
     "losses": ("arm", "difference", "seeds"),
+    "sessions": ("name",),
     "sources": ("source", "number", "seeds"),
     "instruments": ("name", "seeds", "models"),
 }

@@ -1,4 +1,4 @@
-"""What the study's runs show: the effects, controls, variants, losses and sources of findings.yaml.
+"""What the study's runs show: the effects, controls, variants, losses, sessions and sources of findings.yaml.
 
 Differences between models are taken within a seed, so their interval (Student's t over seeds) is that of
 a paired difference. A claim that a number differs has a p as well. Where single responses can be paired it is
@@ -59,6 +59,8 @@ def run_of(made: RunFile, file: Path) -> Run:
         reflected = sorted(own & {"reflections"})
         if own & {"facts", "preferences"}:
             models[place] = _model(made, place, file)
+        if "world_sessions" in own:  # of a model, or of a supporter who must come out badly
+            models[place] = models.get(place, {}) | _sessions(made, place, file)
         if "preferences" in own:
             iterations[place] = _read(made, place, file, "preferences", "training", *reflected)
         elif reflected:  # of M0: with what the arms share
@@ -78,6 +80,12 @@ def _model(made: RunFile, place: str, file: Path) -> dict[str, float]:
         numbers |= _read(made, place, file, "personalisation")
     average = _value(made.metrics.get(f"{place}/capability"), "score.average")  # not measured of every model
     return numbers if average is None else numbers | {"capability": average}
+
+
+def _sessions(made: RunFile, place: str, file: Path) -> dict[str, float]:
+    """Return the scores of a supporter's sessions, named `session_` and the score."""
+    scores = _read(made, place, file, "world_sessions")
+    return {f"session_{name.split('.')[1]}": value for name, value in scores.items()}
 
 
 def _read(made: RunFile, place: str, file: Path, *kinds: str) -> dict[str, Any]:
@@ -127,6 +135,7 @@ class Wanted(Params):
     losses: dict[str, list[Difference]]
     sources: dict[str, str]
     of_sources: dict[str, Difference]
+    sessions: list[Difference]
     instruments: dict[str, str]
 
 
@@ -156,6 +165,12 @@ def variants(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Se
 def losses(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Sequence[Run]) -> Findings:
     """Test every difference between the method and those of its arms that were trained with other losses."""
     return _findings(_of_arms(wanted().losses, "difference", arms, method, bases))
+
+
+def sessions(method: Sequence[Run], bases: Sequence[Run]) -> Findings:
+    """Test whether sessions rank the method's models, and the supporters who must come out badly."""
+    seeds = _seeds(method, method, bases)
+    return _findings({one.name: {"name": one.name, **_tested(one, seeds)} for one in wanted().sessions})
 
 
 def sources(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Sequence[Run]) -> Findings:

@@ -24,20 +24,10 @@ BASE = "base"  # what the arms of a seed share: M0, the contexts, and M0's direc
 METHOD = "self"  # the arm that is the paper's method
 # The sections that the run's stages read; testbed/dvc.yaml lists them as `params`.
 SECTIONS = (
-    *(
-        "capability",
-        "contexts",
-        "engine",
-        "hardware",
-        "pair",
-        "personalisation",
-        "prompts",
-        "refine",
-        "relevance",
-    ),
-    *("respond", "score", "sft_data", "train"),
+    *("capability", "compare", "contexts", "converse", "engine", "hardware", "pair", "personalisation"),
+    *("prompts", "refine", "relevance", "respond", "score", "sft_data", "train"),
 )
-SEEDED = ("contexts", "pair", "refine", "respond", "sft_data", "train.dpo", "train.sft")
+SEEDED = ("contexts", "converse", "pair", "refine", "respond", "sft_data", "train.dpo", "train.sft")
 
 
 class StudyRun(Params):

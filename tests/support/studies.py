@@ -28,6 +28,8 @@ SMALL = {
     "sft_data.dialogue_limit": 6,
     "sft_data.alpaca_items": 2,
     "contexts.part_limit": 6,
+    "converse.sessions": 2,
+    "converse.turns": [2, 2],
     "refine.sampling.max_new_tokens": 8,
     "refine.attempts": 2,
     "train.sft": TRAINING,

@@ -44,7 +44,7 @@ def test_the_study_has_all_seeds_of_the_sources_and_three_of_the_other_controls(
 def test_a_run_has_its_seed_the_study_s_changes_and_its_arm_s(tmp_path: Path):
     own, swapped = compose(tmp_path, "self", 1), compose(tmp_path, "swapped", 2)
     expected = copy.deepcopy({name: small_params()[name] for name in parameters.SECTIONS})
-    for section in ("contexts", "pair", "refine", "respond", "sft_data"):
+    for section in ("contexts", "converse", "pair", "refine", "respond", "sft_data"):
         expected[section]["seed"] = 1
     expected["train"]["sft"]["seed"] = expected["train"]["dpo"]["seed"] = 1
     expected["score"]["semantic"], expected["contexts"]["test_limit"] = False, 4
@@ -90,7 +90,7 @@ def test_an_arm_of_a_loss_is_what_the_pipeline_trains_with_that_loss(tmp_path: P
 
 
 def test_dvc_knows_what_parameters_a_run_is_made_of():
-    for stage, own in (("base", ["study.set"]), ("arm", ["study.set", "study.arms.${item.arm}"])):
+    for stage, own in (("base", ["cards", "study.set"]), ("arm", ["study.set", "study.arms.${item.arm}"])):
         *sections, study = STAGES[stage]["do"]["params"]
         assert sections == list(parameters.SECTIONS)
         assert study == {"testbed/params.yaml": own}
@@ -99,7 +99,8 @@ def test_dvc_knows_what_parameters_a_run_is_made_of():
         for module in re.findall(r"python -m (stages\.\w+)", " ".join(STAGES[stage]["do"]["cmd"])):
             text = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
             named |= set(re.findall(r'(?:load|read)_params\(\s*"(\w+)"', text))
-    assert named - {"compare"} == set(parameters.SECTIONS)  # score reads it for --intervals alone
+    of_sessions = {"compare", "converse"}  # selfevolve/sessions/command.py, which testbed.converse calls
+    assert named | of_sessions == set(parameters.SECTIONS)
 
 
 def test_the_programs_of_a_run_write_into_its_folder_and_read_nothing_of_another_run():
@@ -113,7 +114,7 @@ def test_the_programs_of_a_run_write_into_its_folder_and_read_nothing_of_another
             written = re.findall(r"--(?:out|metrics|curves|details) (\S+)", command)
             assert written
             assert all(path.startswith((*runs, ".scratch/study/${key}/")) for path in written), command
-            if " stages.reflections " not in command and "study.personal" not in command:
+            if not re.search(" (stages.reflections|testbed.study.personal|testbed.cards) ", command):
                 assert f"{next(iter(runs))}/params.yaml" in command
         name = next(iter(runs)).removeprefix("testbed/runs/")
         assert re.findall(r"--(?:run|out) (\S+)", last) == [*runs, f"metrics/study/runs/{name}.json"]

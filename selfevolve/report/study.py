@@ -6,8 +6,9 @@ from statistics import fmean, mean, stdev
 from selfevolve.metrics.labels import LABELS
 from selfevolve.metrics.statistics import t_interval
 from selfevolve.report.described import table
-from selfevolve.report.document import Block, Text
-from selfevolve.report.figures import in_order
+from selfevolve.report.document import Block, Gallery, Text
+from selfevolve.report.figures import figure, in_order
+from selfevolve.report.plots import Series
 from selfevolve.report.reading import Part, Run
 from selfevolve.report.table import Cell, Row, Table, bounds, not_available, shown
 
@@ -25,6 +26,8 @@ SCORES = ("own_share", "personal", "generic", "garbled", "wrong", "words", "bleu
 SCORES += ("distinct_2_paper", "distinct_2_standard", "capability")
 TURNS = ("fields_right", "profile_named", "wrong")
 OF_M0 = "m1-synesc"  # where a base's reflections of M0 are
+LAST = "m2"
+FRONTIER = "Own facts against wrong facts, the last model of each arm"
 METHOD = {"base": ("vanilla", "m0"), "self": ("m1", "m2")}  # its models by the arm that measures them
 IN_SHORT = ("own_share", "personal", "wrong", "words", "bleu_2_paper", "rouge_l_paper", "distinct_2_paper")
 
@@ -34,7 +37,29 @@ def study_blocks(run: Run) -> list[Block]:
     study = run.json(*FILE)
     if not study.there:
         return [Text.of(run.says("the study with its controls: not run (make study)."))]
-    return [*study_tables(study, run)]
+    drawn = figure(
+        FRONTIER, _frontier(study.objects("runs")), ("wrong facts, % of responses", "own facts, %")
+    )
+    return [*([Gallery(tuple(drawn))] if drawn else []), *study_tables(study, run)]
+
+
+def _frontier(runs: Sequence[Part]) -> list[Series]:
+    """Return a point an arm: the wrong facts of its last model, and its own facts with their interval.
+
+    What is higher and further to the left is better in both. M0 is where all arms start.
+    """
+    points = []
+    for (arm, model), seeds in _by_model(runs).items():
+        both = [(one.number("wrong"), one.number("own_share")) for one in seeds]
+        pairs = [(wrong, own) for wrong, own in both if wrong is not None and own is not None]
+        if (arm, model) == ("base", "m0") or (arm != "base" and model == LAST):
+            label = "M0" if arm == "base" else arm
+            if len(pairs) >= 2:
+                wrong, own = zip(*pairs, strict=True)
+                found = t_interval(own)
+                within = [(found.low, found.high)]
+                points.append(Series(label, [fmean(wrong)], [found.mean], within, len(points), None, True))
+    return points
 
 
 def study_tables(study: Part, run: Run) -> list[Table]:

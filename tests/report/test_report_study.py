@@ -58,3 +58,13 @@ def test_turns_without_contexts_have_no_mean(tmp_path: Path):
     assert page.row(caption, "2") == ["0", *["not available"] * 3]
     assert page.row(caption, "3") == ["4", "50.0", "not available", "2.0"]
     assert page.row(caption, "all")[0] == "0"
+
+
+def test_each_arm_is_a_point_of_wrong_and_own_facts(tmp_path: Path):
+    runs = [one("base", seed, m0={"own_share": 10.0, "wrong": 1.0}) for seed in (1, 2)]
+    runs += [one("self", seed, m2={"own_share": 29.0 + seed, "wrong": 4.0 * seed}) for seed in (1, 2)]
+    runs += [one("self", 1, m1={"own_share": 90.0, "wrong": 9.0})]  # not its last model
+    runs += [one("alone", 1, m2={"own_share": 1.0, "wrong": 2.0})]  # a seed has no interval
+    write_project(tmp_path, {"metrics/study/study.json": STUDY | {"runs": runs}})
+    html = make_report()[0]
+    assert "M0: 10.00; self: 30.50" in html

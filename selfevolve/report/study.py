@@ -27,6 +27,7 @@ SCORES += ("distinct_2_paper", "distinct_2_standard", "capability")
 TURNS = ("fields_right", "profile_named", "wrong")
 OF_M0 = "m1-synesc"  # where a base's reflections of M0 are
 LAST = "m2"
+AXES = ("wrong facts, % of responses", "own facts, %")
 FRONTIER = "Own facts against wrong facts, the last model of each arm"
 METHOD = {"base": ("vanilla", "m0"), "self": ("m1", "m2")}  # its models by the arm that measures them
 IN_SHORT = ("own_share", "personal", "wrong", "words", "bleu_2_paper", "rouge_l_paper", "distinct_2_paper")

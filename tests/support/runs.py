@@ -15,6 +15,8 @@ MODEL = {
     "wrong": 10.0,
     "words": 12.0,
 }
+SESSIONS = {"session_taken_up": 40.0, "session_disclosed": 50.0, "session_emotion_change": -0.5}
+SESSIONS |= {"session_wrong": 2.0, "session_invented": 3.0}
 TURNS = {
     "2": {"contexts": 1, "fields_right": 100.0, "profile_named": 30.0, "wrong": 0.0},
     "3": {"contexts": 3, "fields_right": 90.0, "profile_named": 50.0, "wrong": 4.0},
@@ -31,7 +33,7 @@ TRAINED = STARTED | {"kept.reward_chosen.mean": 0.5, "words_chosen": 20.0}
 
 
 def model(own_share: float, **more: float) -> dict[str, float]:
-    return MODEL | TEXT | {"own_share": own_share} | more
+    return MODEL | TEXT | SESSIONS | {"own_share": own_share} | more
 
 
 def shares(value: float, dialogues: int) -> dict[str, float]:
@@ -41,12 +43,13 @@ def shares(value: float, dialogues: int) -> dict[str, float]:
 
 def base(seed: int, own_share: float = 20.0, dialogues: int = 12, **more: float) -> Run:
     models = {"vanilla": model(0.0, capability=50.0), "m0": model(own_share, capability=50.0, **more)}
+    models["same"] = SESSIONS
     known = {"vanilla.own_share": shares(0.0, dialogues), "m0.own_share": shares(own_share, dialogues)}
     return Run("base", seed, models, {"m1-synesc": REFLECTIONS}, known)
 
 
 def arm(seed: int, m1: float, m2: float, name: str = "self", dialogues: int = 12, **more: float) -> Run:
-    models = {"m1": model(m1), "m2": model(m2, **({"capability": 48.0} | more))}
+    models = {"m1": model(m1), "m2": model(m2, **({"capability": 48.0} | more)), "shuffled": SESSIONS}
     known = {"m1.own_share": shares(m1, dialogues), "m2.own_share": shares(m2, dialogues)}
     return Run(name, seed, models, {"m1": TRAINED, "m2": TRAINED | REFLECTIONS}, known)
 
@@ -61,6 +64,12 @@ def file_of(run: Run, commit: str = "abc", backbone: str = "1", m0: str = "1") -
     """The file of a run from which these numbers are read again."""
     metrics: dict[str, Any] = {}
     for model, numbers in run.models.items():
+        talked = {name.removeprefix("session_"): value for name, value in numbers.items() if name in SESSIONS}
+        metrics[f"{model}/world_sessions"] = {
+            "all": {name: {"value": value} for name, value in talked.items()}
+        }
+        if "own_share" not in numbers:
+            continue  # it only talks
         metrics[f"{model}/facts"] = {name: numbers[name] for name in MODEL if name in numbers}
         texts = {protocol: {} for protocol in ("paper", "standard")}
         for name in TEXT:

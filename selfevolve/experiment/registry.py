@@ -119,6 +119,7 @@ class Registry(_Section):
     comparisons: dict[str, Pair]
     judged: Judged
     conversed: Conversed
+    drifted: dict[str, str] = Field(default_factory=dict)
     unseen: Unseen
     contexts: Contexts
 
@@ -153,6 +154,9 @@ class Registry(_Section):
                 yield f"{place}.{key}.last", pair.last, self.models
         for number, name in enumerate(self.judged.models):
             yield f"judged.models.{number}", name, self.models
+        for last, first in self.drifted.items():
+            for name in (last, first):  # of these a folder of models/ and responses are needed
+                yield f"drifted.{last}", name, self.models.keys() & made
         for kind, talkers in self._talkers().items():
             for name in talkers.models:
                 yield f"{kind}.models", name, self.models

@@ -13,6 +13,7 @@ from selfevolve.runtime.command import run
 from selfevolve.runtime.ending import ending_whole
 from selfevolve.runtime.errors import InputError
 from testbed.evolution.parameters import Evolution, read_evolution
+from testbed.evolution.tables import OUT, RUNS, make_tables, not_enough, read_runs
 from testbed.study.making import make
 from testbed.study.parameters import STUDY
 
@@ -27,6 +28,11 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with ending_whole():
         make(by_seed(args.runs or list(evolution.runs), evolution), "evolution")
+    made = read_runs(RUNS, evolution)
+    if too_few := not_enough(made):
+        print(too_few)
+    else:
+        make_tables(made, OUT)
 
 
 def by_seed(names: Sequence[str], evolution: Evolution) -> dict[int, list[str]]:

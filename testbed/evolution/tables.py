@@ -2,7 +2,8 @@
 
 `evolution.json` has every number, `README.md` the tables, which are those of the report, and `evolution.svg`
 the plot. Intervals are Student's over seeds. Differences are taken within a seed; of facts their p is that of
-a permutation test over dialogues, of other numbers Student's. Holm's correction goes over all rows of a table.
+a permutation test over dialogues, of other numbers Student's. Holm's correction goes over all rows of a
+table.
 """
 
 import argparse

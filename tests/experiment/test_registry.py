@@ -182,11 +182,11 @@ def test_a_comparison_is_named_after_its_models():
         (lambda p: p["iterations"]["m1"].pop("chosen"), r"field iterations\.m1\.chosen: missing field"),
         (
             lambda p: p["iterations"]["m1"]["pair"].update(earlier=["data/m2/preferences"]),
-            r"field iterations\.m1\.pair\.earlier: there is no data/m2/preferences; there are $",
+            r"field iterations\.m1\.pair\.earlier: there is no data/m2/preferences; there are ,",
         ),
         (
             lambda p: p["iterations"]["m2"]["pair"].update(earlier=["data/hm1/preferences"]),
-            r"field iterations\.m2\.pair\.earlier: .* data/hm1/pref.*; there are data/m1/preferences$",
+            r"field iterations\.m2\.pair\.earlier: .* data/hm1/pref.*; there are data/m1/preferences,",
         ),
         (lambda p: p["drifted"].update(m1="vanilla"), r"field drifted\.m1: there is no vanilla; there are "),
         (lambda p: p["drifted"].update(m9="m0"), r"field drifted\.m9: there is no m9; there are "),
@@ -219,6 +219,7 @@ def test_an_iteration_that_is_taken_out_everywhere_leaves_nothing_behind(tmp_pat
         "pairs": {"m0-m1": world["pairs"]["m0-m1"]},
         "shuffled": "m1",
     }
+    del params["drifted"]["m2"]
     registry(params)
     stages = Graph(tmp_path, params).stages.values()
     paths = [item.def_path for stage in stages for item in (*stage.deps, *stage.outs)]

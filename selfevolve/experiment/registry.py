@@ -26,6 +26,12 @@ class Sft(Params):
     replay: Literal["alpaca", "none"]
 
 
+class OfPairs(Params):
+    """Options of an iteration's pairs: the folders of earlier pairs, of which some may be replayed."""
+
+    earlier: list[str] = Field(default_factory=list)
+
+
 class Iteration(Params):
     """A model of phase 2: the model that it starts from, its contexts, and which responses are chosen."""
 
@@ -33,6 +39,7 @@ class Iteration(Params):
     dialogues: str
     part: int
     chosen: Literal["refined", "golden"]
+    pair: OfPairs
 
 
 class Model(Params):
@@ -119,6 +126,7 @@ class Registry(_Section):
     comparisons: dict[str, Pair]
     judged: Judged
     conversed: Conversed
+    drifted: dict[str, str] = Field(default_factory=dict)
     unseen: Unseen
     contexts: Contexts
 
@@ -139,6 +147,9 @@ class Registry(_Section):
         for name, iteration in self.iterations.items():
             yield f"iterations.{name}.prev", iteration.prev, made
             yield f"iterations.{name}.part", iteration.part, range(1, self.contexts.parts + 1)
+            before = {f"data/{one}/preferences" for one in self.before(name)}
+            for folder in iteration.pair.earlier:  # DVC makes them first: they lead to the model before
+                yield f"iterations.{name}.pair.earlier", folder, before
         policies = {f"models.{name}.policy": model.policy for name, model in self.models.items()}
         for kind, talkers in self._talkers().items():
             policies |= {f"{kind}.models.{name}.policy": one.policy for name, one in talkers.models.items()}
@@ -153,6 +164,9 @@ class Registry(_Section):
                 yield f"{place}.{key}.last", pair.last, self.models
         for number, name in enumerate(self.judged.models):
             yield f"judged.models.{number}", name, self.models
+        for last, first in self.drifted.items():
+            for name in (last, first):  # of these a folder of models/ and responses are needed
+                yield f"drifted.{last}", name, self.models.keys() & made
         for kind, talkers in self._talkers().items():
             for name in talkers.models:
                 yield f"{kind}.models", name, self.models
@@ -164,6 +178,13 @@ class Registry(_Section):
 
     def _talkers(self) -> dict[str, Talkers]:
         return {"conversed.played": self.conversed.played, "conversed.world": self.conversed.world}
+
+    def before(self, name: str) -> list[str]:
+        """Return the iterations on the way to one, without itself; a circle ends where it closes."""
+        found: list[str] = []
+        while (name := self.iterations[name].prev) in self.iterations and name not in found:
+            found.append(name)
+        return found
 
     def chain(self, model: str) -> list[str]:
         """Return the models to measure on the way to one: vanilla, M0 if it leads there, and each iteration.

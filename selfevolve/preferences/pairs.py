@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from selfevolve.data.split import hold_out, seeded_order
+from selfevolve.metrics.overlap import word_overlap
 from selfevolve.preferences.length_rule import LengthRule, is_longer
 from selfevolve.preferences.support import SupportRule
 from selfevolve.records.jsonl import dialogue_of, natural_key
@@ -28,12 +29,14 @@ class PairParams(LengthRule, SupportRule):
     """Section `pair` of params.yaml: the length rule, the support rule and what else makes the pairs.
 
     `control` spoils the pairs on purpose, to see that the outcome follows: `swapped` prefers the rejected
-    response, `shuffled` gives every pair to another dialogue's context.
+    response, `shuffled` gives every pair to another dialogue's context. `replay` is the share of the training
+    pairs that come from earlier iterations, where there are any.
     """
 
     seed: int
     control: Literal["swapped", "shuffled"] | None = None
     valid_share: float = Field(gt=0, lt=1)
+    replay: float = Field(default=0.0, ge=0, lt=1)
 
 
 def make_pairs(
@@ -167,7 +170,9 @@ def count_pairs(
     refined: Sequence[Refinement],
     max_length_ratio: float | None,
 ) -> dict[str, Any]:
-    """Return what happened to every context: numbers that add up, and lengths in words.
+    """Return what happened to every context: numbers that add up, lengths in words, and `word_overlap`.
+
+    The latter is the mean over the pairs of what chosen and rejected have in common, in percent.
 
     Args:
         pairs: at least one.
@@ -188,6 +193,7 @@ def count_pairs(
         **reflections,
         "words_chosen": mean(len(pair.chosen.value.split()) for pair in pairs),
         "words_rejected": mean(len(pair.rejected.value.split()) for pair in pairs),
+        "word_overlap": mean(word_overlap(pair.chosen.value, pair.rejected.value) for pair in pairs),
         "by_source": by_source(pairs, max_length_ratio),
     }
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from selfevolve.report import figures, iterations, paper, people, provenance, samples, scores, study
+from selfevolve.report import figures, iterations, longer, paper, people, provenance, samples, scores, study
 from selfevolve.report.described import count_tables
 from selfevolve.report.described import report as texts
 from selfevolve.report.document import Block, Document, Section, Text, markdown, page
@@ -38,6 +38,7 @@ SECTIONS: dict[tuple[str, str], Callable[[Run], Sequence[Block]]] = {
     ("dialogues", "Dialogues"): samples.sample_blocks,
     ("counts", "Replaced, retried, shortened, dropped"): count_tables,
     ("study", "Study and controls"): study.study_blocks,
+    ("longer", "More iterations than two"): longer.longer_blocks,
 }
 
 

@@ -6,23 +6,16 @@ of cores, and two use two cores.
 """
 
 import argparse
-import fcntl
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 from selfevolve.experiment.checkout import require_checkout
-from selfevolve.experiment.pipeline import is_current, repro
 from selfevolve.runtime.command import run
 from selfevolve.runtime.ending import ending_whole
 from selfevolve.runtime.errors import InputError
+from testbed.study.making import make
 from testbed.study.parameters import BASE, STUDY, StudyParams, read_study
 from testbed.study.tables import OUT, RUNS, make_tables, not_enough, read_runs
-
-SHARED = ("prepare", "backbone")  # stages of the pipeline that all runs need
-STAGE = "testbed/dvc.yaml:{kind}@{name}"
-LOCKS = Path(".scratch/study")
 
 
 def main() -> None:
@@ -34,7 +27,7 @@ def main() -> None:
     study = read_study(STUDY)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with ending_whole():
-        make(by_seed(args.runs or list(study.runs), study))
+        make(by_seed(args.runs or list(study.runs), study), "arm")
     made = read_runs(RUNS, study)
     if too_few := not_enough(made):
         print(too_few)
@@ -53,33 +46,6 @@ def by_seed(names: Sequence[str], study: StudyParams) -> dict[int, list[str]]:
         seed = bases[name] if name in bases else study.runs[name].seed
         found.setdefault(seed, []).extend([] if name in bases else [name])
     return found
-
-
-def make(runs: dict[int, list[str]]) -> None:
-    """Make these runs, seed by seed, and before them what they need."""
-    for seed, names in runs.items():
-        base = STAGE.format(kind=BASE, name=seed)
-        with _alone(f"{BASE}-{seed}"):
-            if not is_current([base]):
-                with _alone("what all runs share"):
-                    if not is_current(SHARED):
-                        repro(SHARED)
-                repro([base], beside_others=True)
-        if names:
-            repro([STAGE.format(kind="arm", name=name) for name in names], beside_others=True)
-
-
-@contextmanager
-def _alone(what: str) -> Iterator[None]:
-    """Let one process at a time make something, so that a second one finds it made."""
-    LOCKS.mkdir(parents=True, exist_ok=True)
-    with (LOCKS / f"{what.replace(' ', '-')}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for {what}, which another process makes", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 if __name__ == "__main__":

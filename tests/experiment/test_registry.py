@@ -110,7 +110,7 @@ def test_the_models_on_the_way_follow_from_the_iterations():
     assert registry(params).chain("vanilla") == ["vanilla"]
     assert registry(params).chain("sft-esconv") == ["vanilla", "sft-esconv"]
     assert registry(params).chain("hm2") == ["vanilla", "hm1", "hm2"]
-    params["iterations"]["m3"] = {"prev": "m2", "dialogues": "synesc", "part": 1, "chosen": "refined"}
+    params["iterations"]["m3"] = params["iterations"]["m2"] | {"prev": "m2"}
     with pytest.raises(InputError, match="there is no m3"):
         registry(params).chain("m3")
     params["models"]["m3"] = {"policy": "models/m3", "prompt": "task", "capability": True}
@@ -122,13 +122,25 @@ def test_the_models_on_the_way_follow_from_the_iterations():
 
 def test_one_more_iteration_is_one_more_line_in_two_places(tmp_path: Path):
     params = copy.deepcopy(PARAMS) | {"headline": "m3"}
-    params["iterations"]["m3"] = {"prev": "m2", "dialogues": "synesc", "part": 1, "chosen": "refined"}
+    params["iterations"]["m3"] = params["iterations"]["m2"] | {"prev": "m2"}
     params["models"]["m3"] = {"policy": "models/m3", "prompt": "task", "capability": True}
     targets = registry(params).targets(registry(params).chain("m3"))
     stages = Graph(tmp_path, params).upstream(targets)
     for stage in ("reject", "refine", "pair", "train", "respond", "score", "capability"):
         assert f"{stage}@m3" in stages
     assert {"headline", "sample", "reflections@m3", "train@m2"} < stages
+
+
+def test_the_pairs_of_an_iteration_may_replay_earlier_ones(tmp_path: Path):
+    params = copy.deepcopy(PARAMS)
+    folders = ["data/m1/preferences", "data/m2/preferences"]
+    params["iterations"]["m3"] = params["iterations"]["m2"] | {"prev": "m2", "pair": {"earlier": folders}}
+    params["models"]["m3"] = params["models"]["m2"] | {"policy": "models/m3"}
+    registry(params)
+    graph = Graph(tmp_path, params)
+    assert f" --earlier {' '.join(folders)} --out data/m3/preferences " in graph.stages["pair@m3"].cmd
+    assert "--earlier" not in graph.stages["pair@m1"].cmd
+    assert {"pair@m1", "pair@m2"} <= graph.upstream(["pair@m3"])  # DVC makes the folders first
 
 
 def test_a_comparison_is_named_after_its_models():
@@ -169,6 +181,16 @@ def test_a_comparison_is_named_after_its_models():
         (lambda p: p["contexts"].update(parts=1), r"field iterations\.m2\.part: there is no 2; there are 1,"),
         (lambda p: p["iterations"]["m1"].pop("chosen"), r"field iterations\.m1\.chosen: missing field"),
         (
+            lambda p: p["iterations"]["m1"]["pair"].update(earlier=["data/m2/preferences"]),
+            r"field iterations\.m1\.pair\.earlier: there is no data/m2/preferences; there are ,",
+        ),
+        (
+            lambda p: p["iterations"]["m2"]["pair"].update(earlier=["data/hm1/preferences"]),
+            r"field iterations\.m2\.pair\.earlier: .* data/hm1/pref.*; there are data/m1/preferences,",
+        ),
+        (lambda p: p["drifted"].update(m1="vanilla"), r"field drifted\.m1: there is no vanilla; there are "),
+        (lambda p: p["drifted"].update(m9="m0"), r"field drifted\.m9: there is no m9; there are "),
+        (
             lambda p: p["unseen"].update(
                 sets=[{}], asked=[{"name": "x", "policy": "models/x", "prompt": "task"}]
             ),
@@ -197,6 +219,7 @@ def test_an_iteration_that_is_taken_out_everywhere_leaves_nothing_behind(tmp_pat
         "pairs": {"m0-m1": world["pairs"]["m0-m1"]},
         "shuffled": "m1",
     }
+    del params["drifted"]["m2"]
     registry(params)
     stages = Graph(tmp_path, params).stages.values()
     paths = [item.def_path for stage in stages for item in (*stage.deps, *stage.outs)]

@@ -47,7 +47,7 @@ def more(tmp_path_factory: pytest.TempPathFactory) -> Graph:
     pairs = {"m0-m2": {"first": "m0", "last": "m2"}}
     params["conversed"]["played"] = {"models": talkers, "pairs": pairs}
     for n in (3, 4, 5):
-        line = {"prev": f"m{n - 1}", "dialogues": "synesc", "part": n, "chosen": "refined"}
+        line = {"prev": f"m{n - 1}", "dialogues": "synesc", "part": n, "chosen": "refined", "pair": {}}
         params["iterations"][f"m{n}"] = line
         params["models"][f"m{n}"] = {"policy": f"models/m{n}", "prompt": "task", "capability": True}
     chain = validate(Registry, params, file="params.yaml").chain("m5")

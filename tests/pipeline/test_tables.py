@@ -42,6 +42,7 @@ def pipeline(checkout: Path) -> Path:
     pairs = params["comparisons"].items()
     params["comparisons"] = {key: pair for key, pair in pairs if set(pair.values()) <= set(KEPT)}
     params["judged"] = {"models": [], "pairs": {}}
+    params["drifted"] = {}
     talkers = {name: one for name, one in params["conversed"]["world"]["models"].items() if name in KEPT}
     params["conversed"]["world"] = {"models": talkers, "pairs": {}, "shuffled": "m0"}
     (checkout / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

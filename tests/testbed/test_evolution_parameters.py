@@ -64,7 +64,7 @@ def test_dvc_knows_what_parameters_a_run_is_made_of():
     assert own == {"testbed/params.yaml": wanted}
     text = "".join((ROOT / name).read_text() for name in STAGE["deps"] if name.startswith("stages/"))
     read = set(re.findall(r'(?:load|read)_params\(\s*"(\w+)"', text))
-    assert read - {"compare"} <= set(SECTIONS)  # score reads it for --intervals alone
+    assert read <= set(SECTIONS)
 
 
 def test_a_run_s_name_gives_its_seed_and_other_names_are_errors():

@@ -142,7 +142,7 @@ def test_the_same_files_give_the_same_bytes_and_every_table_is_in_the_readme(tmp
     for name in ("evolution.json", "evolution.svg", "README.md"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     text = (tmp_path / "one/README.md").read_text()
-    assert text.count("\n### ") == 6
+    assert text.count("\n### ") == 7
     assert "![M0 to the last model, by arm](evolution.svg)" in text
     assert "| replay | own facts \\(%\\) | 2 | 7.00" in text
     drawn = (tmp_path / "one/evolution.svg").read_text()

@@ -38,7 +38,7 @@ hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same")
 
 # Minutes each: with two workers the run ends soonest if these begin first.
-LONGEST = ("test_pipeline.py", "test_study.py", "test_train.py", "test_tables.py")
+LONGEST = ("test_pipeline.py", "test_study.py", "test_evolution.py", "test_train.py", "test_tables.py")
 
 
 # `make check` skips these files: their tests train, start a server, a browser or a cluster, run a pipeline,
@@ -56,6 +56,7 @@ SLOW = (
     *("rating/test_rating_models.py", "rating/test_rating_operator.py", "rating/test_rating_pictures.py"),
     *("rating/test_rating_thinking.py",),
     *("testbed/test_pretrain.py", "testbed/test_skills.py", "testbed/test_study.py"),
+    "testbed/test_evolution.py",
     *("training/test_hardware.py", "training/test_hardware_parsed.py", "training/test_train.py"),
     *("training/test_losses_trained.py", "training/test_train_refused.py"),
     "experiment/test_ending.py",

@@ -8,13 +8,16 @@ from selfevolve.report.reading import Part, Run
 from selfevolve.report.table import Table
 
 FILE = ("evolution", "evolution.json")
-HEADS = {
-    "models": ("arm", "model", "seeds"),
-    "iterations": ("arm", "model", "seeds"),
-    "steps": ("number", "step"),
-    "arms": ("arm", "number", "seeds"),
-    "rules": ("rule",),
-    "stops": ("rule", "seed"),
+MODEL = ("arm", "model", "seeds")
+# Tables of report.yaml: where their rows are, and what these begin with.
+TABLES = {
+    "longer models": ("models", MODEL),
+    "longer drift": ("models", MODEL),
+    "longer iterations": ("iterations", MODEL),
+    "longer steps": ("steps", ("number", "step")),
+    "longer arms": ("arms", ("arm", "number", "seeds")),
+    "longer rules": ("rules", ("rule",)),
+    "longer stops": ("stops", ("rule", "seed")),
 }
 
 
@@ -27,7 +30,7 @@ def longer_blocks(run: Run) -> Sequence[Block]:
 
 
 def longer_tables(found: Part, run: Run) -> list[Table]:
-    """Return the tables of an evolution.json, a table for each of HEADS that has rows."""
+    """Return the tables of an evolution.json, each of TABLES that has rows."""
     seeds = "; ".join(
         f"{arm} {', '.join(map(str, found.at('seeds').items(arm)))}" for arm in found.at("seeds").value
     )
@@ -35,7 +38,7 @@ def longer_tables(found: Part, run: Run) -> list[Table]:
     left_out = ", ".join(map(str, found.items("not_available")))
     notes += [f"Left out: {left_out}."] if left_out else []
     tables: list[Table] = []
-    for kind, heads in HEADS.items():
+    for name, (kind, heads) in TABLES.items():
         rows = [(tuple(map(one.said, heads)), one) for one in found.objects(kind)]
-        tables += table(f"longer {kind}", run, rows, notes=notes)
+        tables += table(name, run, rows, notes=notes)
     return tables

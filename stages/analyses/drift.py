@@ -96,18 +96,18 @@ def diverged(
         prompt = window.fit(contexts[name].messages, build, asked.sampling.max_new_tokens).prompt
         ids, begin = window.template.encode(prompt, answer=text), len(window.template.encode(prompt))
         samples[name] = ids, [IGNORED] * begin + ids[begin:]
-    found = {}
-    for called, folder in references.items():
+    found: dict[str, dict[str, float]] = {}
+    for folder in dict.fromkeys(references.values()):  # M1 has M0 before it, which has two names then
         reference = load_policy(folder)
         if reference.tokenizer.get_vocab() != loaded.tokenizer.get_vocab():
             raise InputError(f"has other tokens than {loaded.policy.folder}", file=folder)
         values, dialogues = [], []
-        for name, sample in tqdm(samples.items(), f"divergence from {called}", disable=None):
+        for name, sample in tqdm(samples.items(), f"divergence from {folder}", disable=None):
             of_tokens = divergences(loaded.model, reference.model, *sample)
             values += of_tokens
             dialogues += [dialogue_of(name)] * len(of_tokens)
-        found[called] = mean_and_interval(values, dialogues, seed=SEED)
-    return found
+        found[folder] = mean_and_interval(values, dialogues, seed=SEED)
+    return {name: found[folder] for name, folder in references.items()}
 
 
 def compared(texts: Mapping[str, str], before: Mapping[str, str]) -> dict[str, dict[str, float]]:

@@ -8,6 +8,7 @@ also goes into one small file, as that of a run of the study (testbed/study/run_
 
 import argparse
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_params(evolution, args.arm, args.seed, changes(one), one.params)
     one.prepare()
     for number in range(1, one.last + 1):
+        begun = time.monotonic()
         print(f"> M{number} of {one.name}", flush=True)
         one.iterate(number)
+        print(f"> M{number} of {one.name} took {time.monotonic() - begun:.0f} s", flush=True)
     one.finish()
     made = [BACKBONE, DIALOGUES, load_params("prompts")["dir"], *map(one.model, range(one.last + 1))]
     of = ["--arm", args.arm, "--seed", args.seed, "--run", args.out, "--made-of", *made, "--out", args.file]

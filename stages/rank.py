@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     contexts = read_records(args.contexts, Context)
     candidates, counts = written(args, params, contexts)
-    reward = open_reward(params.by, params, Sources(args.params, args.policy, args.dialogues))
+    sources = Sources(args.params, args.policy, args.dialogues, Path(params.model))
+    reward = open_reward(params.by, params, sources)
     rankings = rank(contexts, candidates, reward)
     write_records(args.out, rankings)
     publish_json(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ESC_SHARED") or ROOT.parent / "shared")
 DVC_FILES = ("data/dvc.yaml", "testbed/dvc.yaml", "stages/judging/dvc.yaml", "stages/analyses/dvc.yaml")
+DVC_FILES += ("stages/rewards/dvc.yaml",)
 # One thread each: tests run beside each other's servers and stages on machines with few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -21,12 +21,14 @@ class Sources:
     """What rewards are made of.
 
     `file` is the parameters' file; `policy` the policy whose last training is the implicit reward;
-    `dialogues` what the contexts were cut from, which only `personalisation` reads.
+    `dialogues` what the contexts were cut from, which only `personalisation` reads; `model` the folder of the
+    reward model.
     """
 
     file: Path
     policy: Path
     dialogues: Path
+    model: Path
 
 
 def open_reward(by: Kind, params: RewardParams, sources: Sources) -> Reward:
@@ -38,7 +40,7 @@ def open_reward(by: Kind, params: RewardParams, sources: Sources) -> Reward:
     if by in ("model", "implicit"):
         prompts = load_prompts(load_params("prompts", sources.file)["dir"])
         if by == "model":
-            return model_reward(Path(params.model), prompts)
+            return model_reward(sources.model, prompts)
         return implicit_reward(sources.policy, prompts, params.beta)
     relevance = read_params("relevance", RelevanceParams, sources.file)
     try:

@@ -63,6 +63,7 @@ SLOW = (
     *("bench/test_pilot.py", "bench/test_rounding.py", "policies/test_unmerged.py"),
     "training/test_train_bfloat16.py",
     "sessions/test_converse_stage.py",
+    "training/test_reward_model.py",
     *("engines/test_end_tokens.py", "engines/test_sharing.py", "engines/test_vllm_cpu.py"),
 )
 

@@ -28,20 +28,22 @@ class Reply(NamedTuple):
 
 
 def read_replies(folder: Path) -> list[Reply]:
-    """Return the replies that all three files rate, in the order of the first one.
+    """Return the replies that all three files rate, in the order of the first one; the first of equal rows.
 
     Raises:
         InputError: a file is missing or lacks a column, a level is none of 0, 1, 2, or something is blank.
     """
-    levels: dict[tuple[str, str], list[int]] = defaultdict(list)
+    levels: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     texts: dict[tuple[str, str], tuple[str, str]] = {}
     for name in FILES:
         for row in _rows(folder / name):
             key = row["sp_id"], row["rp_id"]
-            levels[key].append(int(row["level"]))
+            levels[key].setdefault(name, int(row["level"]))
             texts.setdefault(key, (row["seeker_post"], row["response_post"]))
     return [
-        Reply(key[0], *texts[key], sum(rated)) for key, rated in levels.items() if len(rated) == len(FILES)
+        Reply(key[0], *texts[key], sum(rated.values()))
+        for key, rated in levels.items()
+        if len(rated) == len(FILES)
     ]
 
 

@@ -125,7 +125,7 @@ def count_tokens(outcomes: Collection[Outcome[Any]], template: ChatTemplate) -> 
     """
     texts = [attempt.text for outcome in outcomes for attempt in outcome.failed]
     texts += [one.response.text for one in outcomes if one.value is not None and one.response is not None]
-    return sum(len(template.tokenizer.encode(text, add_special_tokens=False)) + 1 for text in texts)
+    return sum(template.count(text) + 1 for text in texts)
 
 
 def open_journal(engine: Engine, requests: Sequence[Request], sampling: Sampling, folder: Path) -> Journal:

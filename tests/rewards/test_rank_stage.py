@@ -12,7 +12,7 @@ from selfevolve.records.schema import Dialogue, Refinement, Turn
 from stages import pair, rank
 from tests.conftest import read_lines
 from tests.support.refining import write_contexts
-from tests.support.servers import ChatServer, Reply
+from tests.support.servers import ChatServer, Reply, answers, completion
 
 SAID = {job: f"I work as a {job}, and I am tired of being a {job}." for job in ("nurse", "teacher", "baker")}
 PERSONAL = "So you work as a {job}."
@@ -22,7 +22,7 @@ def reply(body: dict[str, Any], _: int) -> Reply:
     """Say the seeker's job to every second seed, and one sentence for all to the others."""
     said = body["messages"][-1]["content"]
     job = next(job for job in SAID if job in said)
-    return Reply(PERSONAL.format(job=job) if body["seed"] % 2 else "I am here for you.")
+    return answers(completion(PERSONAL.format(job=job) if body["seed"] % 2 else "I am here for you."))
 
 
 @pytest.fixture

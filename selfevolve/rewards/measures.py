@@ -10,7 +10,9 @@ from selfevolve.metrics.line_ups import PersonalisationParams, line_up
 from selfevolve.metrics.personalisation import Question, by_sentence_vectors, seeker_turns
 from selfevolve.metrics.relevance import RelevanceParams, sentence_vectors
 from selfevolve.metrics.semantic import Encoder
+from selfevolve.records.jsonl import dialogue_of
 from selfevolve.records.schema import Context, Dialogue
+from selfevolve.runtime.errors import InputError
 
 
 class Asked(NamedTuple):
@@ -55,9 +57,15 @@ def personalisation_reward(
         encoder: makes the sentence vectors; `params` say how many texts at once.
         dialogues: by id, those that the contexts were cut from, two at least.
         others: how many others.
+
+    Raises:
+        InputError: when it is asked about a context of none of these dialogues.
     """
 
     def rewards(asked: Sequence[Asked]) -> list[list[float]]:
+        for one in asked:
+            if dialogue_of(one.context.id) not in dialogues:
+                raise InputError("is of no dialogue that personalisation was given", record=one.context.id)
         any_text = {one.context.id: one.texts[0] for one in asked}
         ups = {one.identity: one for one in line_up(any_text, dialogues, others)}
         names = {said.dialogue for up in ups.values() for said in (up.own, *up.others)}

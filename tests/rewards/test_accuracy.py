@@ -29,7 +29,7 @@ def test_a_reward_of_length_alone_is_at_chance_without_length(words: np.ndarray)
 
 
 def test_a_reward_that_tells_people_apart_keeps_its_accuracy(words: np.ndarray):
-    rewards = np.tile([1.0, 0.0], (40, 1)) - words * 0.25  # and is against length
+    rewards = np.tile([1.0, 0.0], (40, 1)) - words  # and is against length
     found = measure(scored(rewards, words), seed=1)
     assert found["accuracy_without_length"] == {"mean": 100, "low": 100, "high": 100}
     assert found["accuracy"]["mean"] < 50

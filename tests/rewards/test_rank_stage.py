@@ -1,7 +1,7 @@
 """The stage rank with a model that a real server plays: candidates, their order, and nothing asked twice."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +26,34 @@ def reply(body: dict[str, Any], _: int) -> Reply:
 
 
 @pytest.fixture
+def server() -> Iterator[ChatServer]:
+    with ChatServer(reply) as running:
+        yield running
+
+
+@pytest.fixture
 def ranked(
-    tmp_path: Path, params_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, params_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, server: ChatServer
 ) -> Callable[..., Any]:
     """Run the stage in a folder with three contexts; return its counts and its records by job."""
     monkeypatch.chdir(tmp_path)
     write_contexts(SAID)
     write_records("refined.jsonl", [Refinement(id=f"{job}#1", attempts=3, status="failed") for job in SAID])
-    turns = {
-        job: [Turn(role="seeker", text=text), Turn(role="supporter", text="Yes.")]
+    answer = Turn(role="supporter", text="Yes.")
+    dialogues = [
+        Dialogue(id=job, source="s", turns=[Turn(role="seeker", text=text), answer])
         for job, text in SAID.items()
-    }
-    write_records("dialogues.jsonl", [Dialogue(id=job, source="s", turns=own) for job, own in turns.items()])
+    ]
+    write_records("dialogues.jsonl", dialogues)
 
-    def run(changes: dict[str, Any], *more: str, answer: Callable[..., Reply] = reply) -> Any:
-        with ChatServer(answer) as server:
-            engine = {"kind": "openai", "code": "selfevolve/engines/server", "base_url": server.url}
-            engine |= {"model": "{policy}", "concurrency": 1, "timeout_s": 60.0, "retries": 0}
-            engine |= {"key_variable": "OPENAI_API_KEY"}
-            params = params_file({"engine": engine, **changes})
-            files = ["--policy", "backbone", "--contexts", "contexts.jsonl", "--responses", "responses.jsonl"]
-            files += ["--refined", "refined.jsonl", "--dialogues", "dialogues.jsonl", "--out", "ranked.jsonl"]
-            rank.main([*files, "--metrics", "ranked.json", "--params", str(params), *more])
+    def run(changes: dict[str, Any], *more: str) -> Any:
+        engine = {"kind": "openai", "code": "selfevolve/engines/server", "base_url": server.url}
+        engine |= {"model": "{policy}", "concurrency": 1, "timeout_s": 60.0, "retries": 0}
+        engine |= {"key_variable": "OPENAI_API_KEY"}
+        params = params_file({"engine": engine, **changes})
+        files = ["--policy", "backbone", "--contexts", "contexts.jsonl", "--responses", "responses.jsonl"]
+        files += ["--refined", "refined.jsonl", "--dialogues", "dialogues.jsonl", "--out", "ranked.jsonl"]
+        rank.main([*files, "--metrics", "ranked.json", "--params", str(params), *more])
         records = {line["id"].removesuffix("#1"): line for line in read_lines(Path("ranked.jsonl"))}
         return json.loads(Path("ranked.json").read_text()), records, params
 
@@ -73,14 +79,14 @@ def test_the_candidate_that_speaks_to_the_seeker_is_the_best(ranked: Callable[..
     assert json.loads(Path("pairs.json").read_text())["chosen_source"]["direct"] == 3
 
 
-def test_a_second_run_asks_nothing_and_writes_the_same_bytes(ranked: Callable[..., Any]):
-    def silent(*_: Any) -> Reply:
-        raise AssertionError("asked again")
-
+def test_a_second_run_asks_nothing_and_writes_the_same_bytes(ranked: Callable[..., Any], server: ChatServer):
     ranked({"reward.candidates": {"direct": 3, "refined": 0}})
-    before = Path("ranked.jsonl").read_bytes()
-    ranked({"reward.candidates": {"direct": 3, "refined": 0}}, answer=silent)
+    before, asked = Path("ranked.jsonl").read_bytes(), len(server.bodies)
+    ranked({"reward.candidates": {"direct": 3, "refined": 0}})
     assert Path("ranked.jsonl").read_bytes() == before != b""
+    assert len(server.bodies) == asked == 6
+    ranked({"reward.by": "relevance", "reward.candidates": {"direct": 3, "refined": 0}})
+    assert len(server.bodies) == asked  # another reward ranks the same candidates
 
 
 @pytest.mark.parametrize("chosen", ["refined", "golden"])

@@ -68,6 +68,14 @@ def test_a_text_about_the_seeker_is_nearer_than_one_about_another():
     assert all(other > 0 for _, other in relevant)
 
 
+def test_a_context_of_no_dialogue_is_named():
+    known = dialogues()
+    del known["baker"]
+    others = PersonalisationParams(seed=1, others=2)
+    with pytest.raises(InputError, match="baker#1"):
+        personalisation_reward(find_encoder("minilm"), RelevanceParams(), known, others)(asked())
+
+
 def test_the_implicit_reward_is_what_the_last_adapter_made_likelier(backbone: Path, tmp_path: Path):
     adapter = random_adapter(backbone, tmp_path / "m1")
     prompts = load_prompts(ROOT / "prompts/tiny")

@@ -6,7 +6,8 @@ With `refine.answers: one` an answer holds the reflection on the seeker and the 
 `parse_failures`. With `pair.too_long: ask_again` it spends attempts that are left on responses that the
 length rule finds too long.
 Where the golden responses are preferred (`--chosen golden`: the paper's sources {HM, P} and {HL, P}) there
-is nothing to refine: no model runs and the file is empty.
+is nothing to refine: no model runs and the file is empty. So it is where a reward ranks candidates of which
+none is refined (`--chosen reward` with `reward.candidates.refined: 0`).
 """
 
 import argparse
@@ -14,12 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selfevolve.generation.engines import open_engine
+from selfevolve.policies.policy import read_policy
 from selfevolve.preferences.length_rule import read_length_rule
 from selfevolve.preferences.refinement import RefineParams, refine
 from selfevolve.preferences.shorter import ask_shorter
 from selfevolve.prompts.templates import load_prompts
 from selfevolve.records.jsonl import read_by_id, read_records, write_records
 from selfevolve.records.schema import Context, Response
+from selfevolve.rewards.parameters import RewardParams
 from selfevolve.runtime.command import run
 from selfevolve.runtime.files import publish_json
 from selfevolve.runtime.parameters import load_params, read_params
@@ -31,12 +34,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--policy", type=Path, required=True)
     parser.add_argument("--contexts", type=Path, required=True)
     parser.add_argument("--responses", type=Path, required=True, help="the responses to refine")
-    parser.add_argument("--chosen", choices=("refined", "golden"), default="refined")
+    parser.add_argument("--chosen", choices=("refined", "golden", "reward"), default="refined")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
-    if args.chosen == "golden":
+    if args.chosen == "golden" or (args.chosen == "reward" and none_refined(args.policy, args.params)):
         write_records(args.out, [])
         publish_json(args.metrics, {"count": 0})
         return
@@ -54,6 +57,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     write_records(args.out, refinements)
     publish_json(args.metrics, counts)
+
+
+def none_refined(policy: Path, file: Path) -> bool:
+    """Return whether a reward makes the policy's pairs, of candidates of which none is refined."""
+    reward = read_params("reward", RewardParams, file)
+    return reward.candidates.refined == 0 and reward.ranks(read_policy(policy))
 
 
 if __name__ == "__main__":

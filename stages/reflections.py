@@ -2,7 +2,8 @@
 
 How many parse; and for seekers with gold profiles, whether the understanding is right and whether the refined
 response mentions more of the seeker's own facts than the direct one. An answer that does not parse counts as
-nothing understood. If golden responses are chosen there are no reflections, and the count is 0.
+nothing understood. If golden responses are chosen there are no reflections, and the count is 0; so it may be
+where a reward chooses.
 
 With `--preferences` it also measures the pairs that were made of them: the facts that chosen and rejected
 responses mention, by the source of the chosen ones.
@@ -29,14 +30,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rejected", type=Path, required=True, help="the direct responses they refine")
     parser.add_argument("--dialogues", type=Path, required=True, help="what the contexts were cut from")
     parser.add_argument("--vocabulary", type=Path, required=True, help="phrases of all gold profiles (JSON)")
-    parser.add_argument("--chosen", choices=("refined", "golden"), default="refined")
+    parser.add_argument("--chosen", choices=("refined", "golden", "reward"), default="refined")
     parser.add_argument("--preferences", type=Path, help="folder of the pairs made of them")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     seekers = Seekers(args.dialogues, args.vocabulary)
     measured: dict[str, Any] = {"count": 0}
-    if args.chosen == "refined":
-        refined = read_records(args.refined, Refinement)
+    refined = read_records(args.refined, Refinement) if args.chosen != "golden" else []
+    if refined or args.chosen == "refined":
         if not refined:
             raise InputError("has no refinements", file=args.refined)
         ids = [refinement.id for refinement in refined]

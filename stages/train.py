@@ -1,4 +1,4 @@
-"""Train an adapter on a policy: `python -m stages.train --method sft|dpo --policy models/m0 ...`.
+"""Train an adapter on a policy: `python -m stages.train --method sft|dpo|rm --policy models/m0 ...`.
 
 Runs LLaMA-Factory with the YAML of the method, the policy's chain of adapters, and the numbers of
 `train.<method>` in the parameters. For DPO the chain is frozen and a fresh adapter trained on top of it,
@@ -7,6 +7,9 @@ the backbone): at the first step both agree and all rewards are 0. This is check
 the loss (`train.dpo.pref_loss`) has no reference, or `train.dpo.ref_model` names another one (a folder of
 weights, for example models/backbone): then it is an experiment on what the reference is for. `reference`
 in the metrics says which of these it was.
+
+`rm` trains a reward model: beside the adapter a value head, which lies in the policy's folder too. Without
+checkpoints (llamafactory_configs/rm.yaml says why) a killed training begins anew.
 
 The metrics say which step was kept, of how many, and why; and under `kept` what the published adapter does on
 the held-out data, each number a mean with its interval over dialogues. `kept.eval_loss_logged` is what the
@@ -46,7 +49,7 @@ SCRATCH = Path(".scratch")
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line, train, check and publish the adapter, its curves and its metrics."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--method", choices=("sft", "dpo"), required=True)
+    parser.add_argument("--method", choices=("sft", "dpo", "rm"), required=True)
     parser.add_argument("--config", type=Path, required=True, help="LLaMA-Factory YAML")
     parser.add_argument("--policy", type=Path, required=True, help="what to train on")
     parser.add_argument("--data", type=Path, required=True, help="folder with train.jsonl and valid.jsonl")
@@ -63,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     inputs = {"method": method, "policy": policy.digest, "data": digest_folder(args.data)}
     inputs["hardware"] = hardware.training.model_dump()
     scratch = SCRATCH / "train" / digest_value(inputs)[:16]
-    dataset = dataset_arguments(scratch / "data", args.data, ranking=args.method == "dpo")
+    dataset = dataset_arguments(scratch / "data", args.data, ranking=args.method != "sft")
 
     def check() -> dict[str, int]:
         return check_samples(args.data, scratch, method["cutoff_len"])

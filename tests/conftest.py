@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ESC_SHARED") or ROOT.parent / "shared")
 DVC_FILES = ("data/dvc.yaml", "testbed/dvc.yaml", "stages/judging/dvc.yaml", "stages/analyses/dvc.yaml")
+DVC_FILES += ("stages/rewards/dvc.yaml",)
 # One thread each: tests run beside each other's servers and stages on machines with few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -63,6 +64,7 @@ SLOW = (
     *("bench/test_pilot.py", "bench/test_rounding.py", "policies/test_unmerged.py"),
     "training/test_train_bfloat16.py",
     "sessions/test_converse_stage.py",
+    "training/test_reward_model.py",
     *("engines/test_end_tokens.py", "engines/test_sharing.py", "engines/test_vllm_cpu.py"),
 )
 

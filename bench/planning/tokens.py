@@ -124,14 +124,28 @@ class Workload:
         source, task = entry["dialogues"], self._words["task"]
         part = f"{source}-{entry['part']}"
         found = [self._generation(f"reject@{model}", "respond", part, source, task)]
-        if entry["chosen"] == "refined":
+        numbers = self._params["reward"]["candidates"]
+        if entry["chosen"] == "refined" or (entry["chosen"] == "reward" and numbers["refined"]):
             found.append(self._refinement(f"refine@{model}", part, source))
+        if entry["chosen"] == "reward":
+            found += self._candidates(f"rank@{model}", part, source, numbers)
         pairs = round(self.contexts[part] * (1 - self._params["pair"]["valid_share"]))
         answer = self._tokens(self._dialogues[source].supporter_words, 1)
         each = 2 * (self._prompt(source, task, train["cutoff_len"]) + answer)
         tokens = pairs * each * train.get("num_train_epochs", 2.0)
         reference = read_loss(train, "train.dpo in params.yaml").has_reference
         return [*found, Work(f"train@{model}", "dpo", pairs, tokens, 0, train["cutoff_len"], reference)]
+
+    def _candidates(self, stage: str, part: str, source: str, numbers: Mapping[str, int]) -> list[Work]:
+        """Return the work of the candidates that stages `reject` and `refine` have not made."""
+        direct = self._generation(stage, "respond", part, source, self._words["task"])
+        refined = self._refinement(stage, part, source)
+        more = ((direct, numbers["direct"] - 1), (refined, numbers["refined"] - 1))
+        return [
+            replace(one, requests=times * one.requests, prompt=times * one.prompt, new=times * one.new)
+            for one, times in more
+            if times > 0
+        ]
 
     def _refinement(self, stage: str, part: str, source: str) -> Work:
         """Return the work of reflecting and refining: one answer a context, or two."""

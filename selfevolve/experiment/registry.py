@@ -38,7 +38,7 @@ class Iteration(Params):
     prev: str
     dialogues: str
     part: int
-    chosen: Literal["refined", "golden"]
+    chosen: Literal["refined", "golden", "reward"]
     pair: OfPairs
 
 
@@ -216,7 +216,7 @@ class Registry(_Section):
             if {pair.first, pair.last} <= set(models)
         ]
         refined = [
-            name for name in models if name in self.iterations and self.iterations[name].chosen == "refined"
+            name for name in models if name in self.iterations and self.iterations[name].chosen != "golden"
         ]
         reflections = [f"reflections@{name}" for name in refined]
         return ["headline", *measured, *compared, *reflections, *(["sample"] if "m0" in models else [])]

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from selfevolve.generation.journal import Answers, FailedAttempt, Journal
 from selfevolve.generation.request import Engine, Request, ResponseParams, Sampling, complete
+from selfevolve.policies.window import ChatTemplate
 from selfevolve.records.schema import Message, Response
 from selfevolve.runtime.digests import digest_value
 from selfevolve.runtime.errors import ParseError
@@ -114,6 +115,17 @@ def count_failures(outcomes: Collection[Outcome[Any]]) -> dict[str, int]:
     """Return how many attempts failed for each reason, in alphabetical order."""
     reasons = Counter(attempt.reason for outcome in outcomes for attempt in outcome.failed)
     return dict(sorted(reasons.items()))
+
+
+def count_tokens(outcomes: Collection[Outcome[Any]], template: ChatTemplate) -> int:
+    """Return how many tokens were generated in all attempts: those of the texts, and an end token each.
+
+    The texts are cut into tokens again, so that an engine that does not say what it generated is counted too;
+    a model that wrote a text in other pieces than its tokenizer would is off by these.
+    """
+    texts = [attempt.text for outcome in outcomes for attempt in outcome.failed]
+    texts += [one.response.text for one in outcomes if one.value is not None and one.response is not None]
+    return sum(template.count(text) + 1 for text in texts)
 
 
 def open_journal(engine: Engine, requests: Sequence[Request], sampling: Sampling, folder: Path) -> Journal:

@@ -76,6 +76,11 @@ class Policy:
         """Whether adapters are merged into the weights; in another precision than float32 they stay apart."""
         return self.backbone.dtype == "float32"
 
+    @property
+    def parent(self) -> Path:
+        """The folder of the policy below the last adapter; of a backbone, its own."""
+        return self.adapters[-2] if len(self.adapters) > 1 else self.backbone_folder
+
     def arguments(self) -> dict[str, Any]:
         """Return LLaMA-Factory's arguments that name this chain, from the backbone up.
 

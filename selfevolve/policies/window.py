@@ -56,6 +56,10 @@ class ChatTemplate:
         prompt, response = self._template.encode_oneturn(self._remembering, turns, system)
         return prompt + response if answer else prompt
 
+    def count(self, text: str) -> int:
+        """Return the number of tokens of a text by itself."""
+        return len(self.tokenizer.encode(text, add_special_tokens=False))
+
     def jinja(self) -> str:
         """Return the template in Jinja, as servers take it; InputError if LLaMA-Factory has none."""
         try:

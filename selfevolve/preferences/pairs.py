@@ -2,7 +2,8 @@
 
 Rejected is the direct response, chosen the refined one (paper, appendix A). The golden response is the
 fallback where the reflection never parsed, or the refined response is too long or says what the dialogue does
-not hold; with the paper's sources {HM, P} and {HL, P} it is chosen throughout.
+not hold; with the paper's sources {HM, P} and {HL, P} it is chosen throughout. A direct response is chosen
+only where a reward ranks (selfevolve.preferences.ranked).
 """
 
 from collections import Counter
@@ -21,7 +22,7 @@ from selfevolve.records.schema import Context, Preference, Refinement, Response,
 from selfevolve.records.texts import is_blank
 from selfevolve.runtime.errors import InputError
 
-SOURCES = ("refined", "golden_length", "golden_support", "golden_parse", "golden")
+SOURCES = ("refined", "direct", "golden_length", "golden_support", "golden_parse", "golden")
 DROPPED = ("equal", "empty_rejected", "cut_rejected", "too_long", "unsupported")
 
 

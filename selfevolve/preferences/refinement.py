@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from selfevolve.generation.generate import Outcome, ask, count_failures, count_parsed
+from selfevolve.generation.generate import Outcome, ask, count_failures, count_parsed, count_tokens
 from selfevolve.generation.request import Engine, ResponseParams
 from selfevolve.policies.window import Window
 from selfevolve.prompts.answers import (
@@ -56,10 +56,10 @@ def refine(
 
     Returns:
         one refinement for each context, and the counts: before `labelled` responses a label or a strategy
-        was removed, `parse_failures` are the failed attempts by reason. Where no answer parsed the
-        refinement is `failed` and keeps every answer in `raw`; it has no answer where even the last seeker
-        turn alone does not fit. Of two answers these are the counts of the first; those of the second,
-        asked for where the first one parsed, are `responses`.
+        was removed, `generated_tokens` are those of all answers, `parse_failures` the failed attempts by
+        reason. Where no answer parsed the refinement is `failed` and keeps every answer in `raw`; it has no
+        answer where even the last seeker turn alone does not fit. Of two answers these are the counts of the
+        first; those of the second, asked for where the first one parsed, are `responses`.
     """
     asking = partial(_ask_all, engine, window, params=params)
     form = _in_one_answer if params.answers == "one" else _in_two_answers
@@ -129,6 +129,7 @@ def _ask_all(
         **parsed,
         "failed": len(asked) - sum(parsed.values()),
         "labelled": sum(one.value is not None and one.value.labelled for one in outcomes.values()),
+        "generated_tokens": count_tokens(outcomes.values(), window.template),
         "parse_failures": count_failures(outcomes.values()),
     }
 

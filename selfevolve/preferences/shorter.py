@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from selfevolve.generation.generate import ask, count_failures
+from selfevolve.generation.generate import ask, count_failures, count_tokens
 from selfevolve.generation.request import Engine
 from selfevolve.policies.window import Window
 from selfevolve.preferences.length_rule import LengthRule, is_longer
@@ -41,9 +41,9 @@ def ask_shorter(
 
     Returns:
         the refinements in the same order, and the counts: how many were `over_length_rule`, how many of them
-        were `made_shorter` or `stayed_longer`, and how many answers were `asked` for; `labelled` and
-        `parse_failures` as of `refine`, where `too_long` is a failure too. A refinement that stayed longer is
-        as it was. The attempts of all stay those until an answer parsed.
+        were `made_shorter` or `stayed_longer`, and how many answers were `asked` for; `labelled`,
+        `generated_tokens` and `parse_failures` as of `refine`, where `too_long` is a failure too. A
+        refinement that stayed longer is as it was. The attempts of all stay those until an answer parsed.
     """
     most_words: dict[str, int] = {}
     questions: dict[str, list[Message]] = {}
@@ -75,6 +75,7 @@ def ask_shorter(
         "stayed_longer": len(most_words) - len(found),
         "asked": len(found) + sum(len(outcome.failed) for outcome in outcomes.values()),
         "labelled": sum(parsed.labelled for parsed in found.values()),
+        "generated_tokens": count_tokens(outcomes.values(), window.template),
         "parse_failures": count_failures(outcomes.values()),
     }
     shorter = {identity: parsed.value for identity, parsed in found.items()}

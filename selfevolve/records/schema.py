@@ -248,4 +248,19 @@ class Preference(Record):
     conversations: list[ShareGptMessage] = Field(min_length=1)
     chosen: ShareGptMessage
     rejected: ShareGptMessage
-    chosen_source: Literal["refined", "golden_length", "golden_support", "golden_parse", "golden"]
+    chosen_source: Literal["refined", "direct", "golden_length", "golden_support", "golden_parse", "golden"]
+
+
+class Candidate(Record):
+    """A response that a reward was given: a direct or a refined one."""
+
+    source: Literal["direct", "refined"]
+    text: NonEmpty
+    reward: Finite
+
+
+class Ranking(Record):
+    """The candidates of one context, the one with the highest reward first."""
+
+    id: NonEmpty
+    candidates: list[Candidate] = Field(min_length=1)

@@ -18,10 +18,11 @@ from tqdm import tqdm
 from selfevolve.metrics.statistics import mean_and_interval
 from selfevolve.policies.likelihood import log_probabilities
 from selfevolve.policies.policy import Policy, add_adapter, load_policy
+from selfevolve.policies.value_head import RewardModel
 from selfevolve.records.jsonl import dialogue_of, read_json_lines
 from selfevolve.runtime.errors import InputError
 from selfevolve.training.datasets import held_out
-from selfevolve.training.losses import read_loss
+from selfevolve.training.losses import read_loss, softplus
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,6 +59,8 @@ def evaluate(
     dialogues = [dialogue_of(str(identity)) for identity in ids]
     if method["stage"] == "dpo":
         numbers = pairs(adapter, parent, method, samples, dialogues)
+    elif method["stage"] == "rm":
+        numbers = rewards(adapter, samples, dialogues)
     else:
         numbers = answers(adapter, method, samples, dialogues)
     return {"dialogues": len(set(dialogues)), **numbers}
@@ -87,6 +90,24 @@ def pairs(
         of_pair |= {f"gained_{side}": sum(now[side]) - sum(reference[side]) for side in now}
         for name, value in of_pair.items():
             values.setdefault(name, []).append(value)
+    return {name: mean_and_interval(every, dialogues, seed=SEED) for name, every in values.items()}
+
+
+def rewards(
+    adapter: Path, samples: Sequence[Mapping[str, Any]], dialogues: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return means over preference pairs of what a reward model makes of them; arguments as of `evaluate`.
+
+    `accuracy` is in percent, the share of pairs whose chosen response has the larger reward; `reward_margin`
+    the difference of both rewards; `eval_loss` the negative log-sigmoid of it (Bradley and Terry).
+    """
+    model = RewardModel.load(adapter)
+    values: dict[str, list[float]] = {"eval_loss": [], "accuracy": [], "reward_margin": []}
+    for pair in tqdm(samples, "evaluation", disable=None):
+        margin = model.reward(pair["chosen_input_ids"]) - model.reward(pair["rejected_input_ids"])
+        values["eval_loss"].append(softplus(-margin))
+        values["accuracy"].append(100.0 * (margin > 0))
+        values["reward_margin"].append(margin)
     return {name: mean_and_interval(every, dialogues, seed=SEED) for name, every in values.items()}
 
 

@@ -165,7 +165,7 @@ def step_bytes(
     """
     zero, processes = str(arguments.get("deepspeed", "")), hardware.training.processes
     spread = hardware.launch.accelerate_config is not None or "zero3" in zero
-    sequences = arguments["per_device_train_batch_size"] * (2 if arguments["stage"] == "dpo" else 1)
+    sequences = arguments["per_device_train_batch_size"] * (2 if arguments["stage"] in ("dpo", "rm") else 1)
     return training_bytes(
         shape,
         dtype,

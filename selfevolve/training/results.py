@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfevolve.policies.policy import Policy, write_adapter
+from selfevolve.policies.value_head import HEAD
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import publish_csv, publish_json, publishing, read_json, read_yaml
 from selfevolve.training.losses import Loss
@@ -127,6 +128,8 @@ def publishing_adapter(output: Path, out: Path, policy: Policy) -> Iterator[Path
     with publishing(out) as folder:
         folder.mkdir()
         publish_json(folder / "adapter_config.json", adapter)
-        shutil.copyfile(output / "adapter_model.safetensors", folder / "adapter_model.safetensors")
+        for name in ("adapter_model.safetensors", HEAD):
+            if (output / name).exists():  # a reward model alone has a value head
+                shutil.copyfile(output / name, folder / name)
         write_adapter(folder, parent.as_posix(), policy.digest)
         yield folder

@@ -21,7 +21,8 @@ def main() -> None:
     arguments: Any = read_args()
     load_in_llamafactory(arguments.pop(CHAIN, ()), trainable=True)
     train_with_the_named_loss()
-    drop_needless_masks()
+    if arguments.get("stage") != "rm":  # a reward is read where the mask ends
+        drop_needless_masks()
     take_numbered_cpus()
     run_exp(arguments)
 

@@ -3,7 +3,8 @@
     python -m testbed.study.parameters --arm self --seed 1 --out testbed/runs/self-1/params.yaml
 
 They are those sections of params.yaml that the run's stages read, with the seed in every one of them, the
-study's changes (`study.set` in testbed/params.yaml) and the arm's own (`study.arms.ARM`).
+study's changes (`study.set` in testbed/params.yaml) and the arm's own (`study.arms.ARM`), in whose texts
+`{seed}` stands for the seed.
 """
 
 import argparse
@@ -25,9 +26,10 @@ METHOD = "self"  # the arm that is the paper's method
 # The sections that the run's stages read; testbed/dvc.yaml lists them as `params`.
 SECTIONS = (
     *("capability", "compare", "contexts", "converse", "engine", "hardware", "pair", "personalisation"),
-    *("prompts", "refine", "relevance", "respond", "score", "sft_data", "train"),
+    *("prompts", "refine", "relevance", "respond", "reward", "score", "sft_data", "train"),
 )
-SEEDED = ("contexts", "converse", "pair", "refine", "respond", "sft_data", "train.dpo", "train.sft")
+SEEDED = ("contexts", "converse", "pair", "refine", "respond", "reward", "sft_data")
+SEEDED += ("train.dpo", "train.rm", "train.sft")
 
 
 class StudyRun(Params):
@@ -40,7 +42,7 @@ class StudyRun(Params):
     seed: int
     contexts: Literal["synesc", "esconv_train"]
     pairs: Literal["synesc", "esconv_train", "personal"]
-    chosen: Literal["refined", "golden"]
+    chosen: Literal["refined", "golden", "reward"]
 
 
 class StudyParams(Params):
@@ -65,7 +67,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.arm != BASE and args.arm not in study.arms:
         raise InputError(f"there is no arm {args.arm}; there are {', '.join(study.arms)}", file=args.study)
     changes = {f"{section}.seed": args.seed for section in SEEDED} | study.set
-    changes |= study.arms.get(args.arm, {})
+    own = study.arms.get(args.arm, {})
+    changes |= {
+        name: value.replace("{seed}", str(args.seed)) if isinstance(value, str) else value
+        for name, value in own.items()
+    }
     composed = changed({name: load_params(name, args.params) for name in SECTIONS}, changes, args.study)
     with publishing(args.out) as temporary:
         temporary.write_text(yaml.safe_dump(composed, sort_keys=False), encoding="utf-8")
@@ -87,7 +93,7 @@ def read_study(file: Path) -> StudyParams:
         if one.pairs != one.contexts and (one.pairs, one.contexts) != ("personal", "synesc"):
             message = "these are not the run's contexts; `personal` goes with contexts of synesc"
             raise InputError(message, file=file, field=f"{field}.pairs")
-        if one.contexts == "esconv_train" and one.chosen == "refined":
+        if one.contexts == "esconv_train" and one.chosen != "golden":
             raise InputError("responses to contexts of esconv_train are not refined", file=file, field=field)
     for seed in study.seeds:
         own = study.runs.get(f"{METHOD}-{seed}")

@@ -46,6 +46,7 @@ def test_every_policy_is_made_by_one_stage_and_every_input_by_another(graph: Gra
     assert {model["policy"] for model in PARAMS["models"].values()} <= made
     needed = {dep.def_path for stage in graph.stages.values() for dep in stage.deps}
     work = {path for path in needed if path.startswith(("data/", "models/", "metrics/"))}
+    work -= {"data/empty.jsonl"}  # stands for no dialogues, and is Git's
     assert len(work) > 30
     for path in work:
         assert {path, *map(str, Path(path).parents)} & made, path

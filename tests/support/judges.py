@@ -49,6 +49,10 @@ class Words:
         """As many tokens as there are words."""
         return [0] * sum(len(message.content.split()) for message in messages)
 
+    def count(self, text: str) -> int:
+        """As many tokens as there are words."""
+        return len(text.split())
+
 
 def word_window(tokens: int) -> Window:
     """A window of this many words."""

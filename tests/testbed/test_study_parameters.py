@@ -44,15 +44,23 @@ def test_the_study_has_all_seeds_of_the_sources_and_three_of_the_other_controls(
 def test_a_run_has_its_seed_the_study_s_changes_and_its_arm_s(tmp_path: Path):
     own, swapped = compose(tmp_path, "self", 1), compose(tmp_path, "swapped", 2)
     expected = copy.deepcopy({name: small_params()[name] for name in parameters.SECTIONS})
-    for section in ("contexts", "converse", "pair", "refine", "respond", "sft_data"):
+    for section in ("contexts", "converse", "pair", "refine", "respond", "reward", "sft_data"):
         expected[section]["seed"] = 1
-    expected["train"]["sft"]["seed"] = expected["train"]["dpo"]["seed"] = 1
+    for trained in expected["train"].values():
+        trained["seed"] = 1
     expected["score"]["semantic"], expected["contexts"]["test_limit"] = False, 4
     expected["capability"]["tasks"] = []
     assert own == expected
     assert swapped["pair"]["control"] == "swapped"
-    assert {swapped[name]["seed"] for name in ("contexts", "pair", "refine", "respond", "sft_data")} == {2}
+    assert {swapped[name]["seed"] for name in ("contexts", "pair", "refine", "respond", "reward")} == {2}
     assert compose(tmp_path, "base", 1) == own
+
+
+def test_an_arm_may_name_a_folder_of_its_seed(tmp_path: Path):
+    study = load(ROOT / "testbed/params.yaml")["study"]
+    found = compose(tmp_path, "reward-model", 12, study)["reward"]
+    assert (found["by"], found["model"]) == ("model", "testbed/runs/base-12/models/reward")
+    assert found["candidates"] == {"direct": 7, "refined": 0}
 
 
 def test_every_arm_trains_to_its_last_step(tmp_path: Path):
@@ -96,7 +104,7 @@ def test_dvc_knows_what_parameters_a_run_is_made_of():
         assert study == {"testbed/params.yaml": own}
     named = set()
     for stage in ("base", "arm"):
-        for module in re.findall(r"python -m (stages\.\w+)", " ".join(STAGES[stage]["do"]["cmd"])):
+        for module in re.findall(r"python -m (stages\.[\w.]+)", " ".join(STAGES[stage]["do"]["cmd"])):
             text = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
             named |= set(re.findall(r'(?:load|read)_params\(\s*"(\w+)"', text))
     of_sessions = {"compare", "converse"}  # selfevolve/sessions/command.py, which testbed.converse calls

@@ -1,0 +1,1 @@
+"""Opt-in stages of rewards: a reward model, how good rewards are, the best of several answers."""

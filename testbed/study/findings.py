@@ -20,9 +20,10 @@ from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import read_yaml
 from selfevolve.runtime.parameters import Params, validate
 from testbed.study.parameters import METHOD
-from testbed.study.run_file import RunFile
+from testbed.study.run_file import SESSIONS, RunFile
 
 FILE = Path(__file__).with_name("findings.yaml")
+OF_SESSIONS = f"/{SESSIONS}"
 LATE = 3  # seeker turns from which on a profile should be recognised
 LEVEL = 0.05
 
@@ -38,7 +39,7 @@ class Run:
 
     `models`: model -> metric -> number. `iterations`: model made -> numbers of what it was made from, where
     `by_seeker_turns` has numbers by turns. `responses`: `MODEL.METRIC` -> context id -> number of that
-    response, for the metrics of facts.
+    response, for the metrics of facts, or session id -> score of that session.
     """
 
     arm: str
@@ -68,7 +69,9 @@ def run_of(made: RunFile, file: Path) -> Run:
     for model, columns in made.responses.items():
         for metric, values in columns.items():
             each = zip(made.contexts[model], values, strict=True)
-            responses[f"{model}.{metric}"] = {name: value for name, value in each if value is not None}
+            responses[f"{model.removesuffix(OF_SESSIONS)}.{metric}"] = {
+                name: value for name, value in each if value is not None
+            }
     return Run(made.arm, made.seed, models, iterations, responses)
 
 

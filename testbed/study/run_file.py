@@ -23,11 +23,17 @@ from selfevolve.runtime.files import publishing, read_json
 from selfevolve.runtime.git import last_commit
 from selfevolve.runtime.parameters import Params, validate
 from selfevolve.runtime.run_record import hardware
+from selfevolve.sessions.measures import Phrases, measure
+from selfevolve.sessions.session import Session
 
 PARAMS = "params.yaml"
 # What the numbers of a run may depend on: its commit is the last one that changed any of this.
 CODE = ("llamafactory_configs", PARAMS, "prompts", "requirements.txt", "selfevolve", "stages", "testbed")
 CODE += (":(exclude)*.md", ":(exclude)*dvc.lock")
+
+
+SESSIONS = "sessions"  # behind a model's name: its sessions
+OF_A_SESSION = ("emotion_change", "disclosed", "taken_up")  # scores that need no facts but the card's
 
 
 class RunFile(Params):
@@ -37,7 +43,7 @@ class RunFile(Params):
     of its parameters, data and models by their paths. `seconds` went by since its parameters were written: a
     run that was killed counts from its last start. `metrics` has the run's metrics files by their
     paths in its folder, without `.json`. `contexts` and `responses` have, by the model, the contexts that it
-    answered and the numbers of each answer in their order.
+    answered and the numbers of each answer in their order; `MODEL/sessions` has the same of its sessions.
     """
 
     arm: str
@@ -86,6 +92,12 @@ def measured_in(folder: Path) -> dict[str, dict[str, Any]]:
         records = read_records(file, FactMentions)
         contexts[file.parent.name] = [record.id for record in records]
         responses[file.parent.name] = columns(records)
+    for file in sorted(folder.glob("*/world_sessions.jsonl")):
+        sessions = read_records(file, Session)
+        scores = measure(sessions, Phrases.of(sessions)).values()
+        name = f"{file.parent.name}/{SESSIONS}"
+        contexts[name] = [session.id for session in sessions]
+        responses[name] = {f"session_{score}": [one[score] for one in scores] for score in OF_A_SESSION}
     return {"metrics": metrics, "contexts": contexts, "responses": responses}
 
 

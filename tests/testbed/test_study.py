@@ -104,11 +104,18 @@ def test_a_killed_run_goes_on_and_trains_nothing_twice(clone: Clone, made: dict[
 def test_a_run_leaves_what_it_measured_in_one_small_file(clone: Clone, made: dict[str, int]):
     files = {name: clone.folder / f"metrics/study/runs/{name}.json" for name in ("base-1", "self-1")}
     base, own = (run_of(read_run_file(file), file) for file in files.values())
-    assert (set(base.models), set(own.models)) == ({"m0", "vanilla"}, {"m1", "m2"})
+    assert (set(base.models), set(own.models)) == (
+        {"m0", "vanilla", "same", "best_of"},
+        {"m1", "m2", "shuffled"},
+    )
     assert set(base.iterations) == {"m1-synesc"}
     assert own.iterations["m1"]["chosen_source"]["golden_parse"] == own.iterations["m1"]["pairs"]
     assert {"bleu_2_paper", "own_share"} <= set(own.models["m2"])
     assert len(own.responses["m2.personal"]) == 4
+    assert len(own.responses["m2.session_disclosed"]) == 2
+    assert {"session_disclosed", "session_emotion_change"} <= set(own.models["shuffled"]) & set(
+        base.models["same"]
+    )
     made_of = [read_run_file(file).made_of for file in files.values()]
     assert len({one["testbed/runs/base-1/models/m0"] for one in made_of}) == 1
     assert all(file.stat().st_size < 40_000 for file in files.values())

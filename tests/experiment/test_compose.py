@@ -16,6 +16,7 @@ from selfevolve.metrics.line_ups import PersonalisationParams
 from selfevolve.metrics.relevance import RelevanceParams
 from selfevolve.preferences.pairs import PairParams
 from selfevolve.preferences.refinement import RefineParams
+from selfevolve.rewards.parameters import RewardParams
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.parameters import read_params
 from selfevolve.sessions.talk import ConverseParams
@@ -48,6 +49,7 @@ SECTIONS = {
     "respond": ResponseParams,
     "refine": RefineParams,
     "pair": PairParams,
+    "reward": RewardParams,
     "score": ScoreParams,
     "compare": CompareParams,
     "personalisation": PersonalisationParams,

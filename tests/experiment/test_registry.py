@@ -127,7 +127,7 @@ def test_one_more_iteration_is_one_more_line_in_two_places(tmp_path: Path):
     params["models"]["m3"] = {"policy": "models/m3", "prompt": "task", "capability": True}
     targets = registry(params).targets(registry(params).chain("m3"))
     stages = Graph(tmp_path, params).upstream(targets)
-    for stage in ("reject", "refine", "pair", "train", "respond", "score", "capability"):
+    for stage in ("reject", "refine", "rank", "pair", "train", "respond", "score", "capability"):
         assert f"{stage}@m3" in stages
     assert {"headline", "sample", "reflections@m3", "train@m2"} < stages
 

@@ -93,7 +93,7 @@ def test_make_tables_runs_all_that_is_registered_and_make_m0_does_not(pipeline: 
     assert "hm1" not in printed
     printed = experiment("tables")
     ran = re.findall(r"^Running stage '(.+)':$", printed, re.MULTILINE)
-    kinds = ("reject", "refine", "pair", "train", "respond", "score", "reflections")
+    kinds = ("reject", "refine", "rank", "pair", "train", "respond", "score", "reflections")
     kinds += ("capability",)
     figures = {f"phrases@{model}" for model in KEPT} | {"relevance@hm1"}
     # The others were made already.

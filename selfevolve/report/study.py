@@ -18,7 +18,7 @@ HEADS = {
     "controls": ("arm", "symptom", "seeds"),
     "variants": ("arm", "difference", "seeds"),
     "losses": ("arm", "difference", "seeds"),
-    "sessions": ("name",),
+    "sessions": ("name", "seeds"),
     "sources": ("source", "number", "seeds"),
     "instruments": ("name", "seeds", "models"),
 }

@@ -171,9 +171,16 @@ def losses(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Sequ
 
 
 def sessions(method: Sequence[Run], bases: Sequence[Run]) -> Findings:
-    """Test whether sessions rank the method's models, and the supporters who must come out badly."""
-    seeds = _seeds(method, method, bases)
-    return _findings({one.name: {"name": one.name, **_tested(one, seeds)} for one in wanted().sessions})
+    """Test whether sessions rank the method's models, and the supporters who must come out badly.
+
+    Each row is of the seeds whose runs held the sessions that it compares, at least two.
+    """
+    seeds, rows = _seeds(method, method, bases), {}
+    for one in wanted().sessions:
+        own = [seed for seed in seeds if {one.of, one.minus} <= seed.numbers.keys()]
+        tested = _tested(one, own) if len(own) > 1 else {}
+        rows[one.name] = {"name": one.name, "seeds": len(own), **tested}
+    return _findings(rows)
 
 
 def sources(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Sequence[Run]) -> Findings:

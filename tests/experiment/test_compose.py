@@ -156,7 +156,7 @@ def test_no_backbone_is_asked_for_more_than_its_window(checkout: Path):
         compose({"backbone": name}, checkout / "composed.yaml")
         params = load(checkout / "composed.yaml")
         window = params["backbone"]["window"]
-        lengths = [params["sft_data"], params["contexts"], params["train"]["sft"], params["train"]["dpo"]]
+        lengths = [params["sft_data"], params["contexts"], *params["train"].values()]
         assert max(section["cutoff_len"] for section in lengths) <= window
         # a refined response may become a chosen one: the contexts leave room for it
         assert params["contexts"]["answer_tokens"] >= params["refine"]["sampling"]["max_new_tokens"]

@@ -10,9 +10,11 @@ from selfevolve.benchmarks.measure import Settings
 from selfevolve.experiment.compose import GROUPS, compose, remember_params, resolve_params
 from selfevolve.generation.engines import read_engine, read_options
 from selfevolve.generation.request import ResponseParams
+from selfevolve.judge.both_orders import JudgePairsParams
 from selfevolve.judge.engine import JUDGES
 from selfevolve.judge.questions import JudgeParams
 from selfevolve.metrics.line_ups import PersonalisationParams
+from selfevolve.metrics.protocols import ScoreParams
 from selfevolve.metrics.relevance import RelevanceParams
 from selfevolve.preferences.pairs import PairParams
 from selfevolve.preferences.refinement import RefineParams
@@ -26,9 +28,7 @@ from stages.analyses.unseen import UnseenParams
 from stages.backbone import BackboneParams
 from stages.compare import CompareParams
 from stages.contexts import ContextsParams
-from stages.judging.judge_pairs import JudgePairsParams
 from stages.prepare import PrepareParams
-from stages.score import ScoreParams
 from stages.sft_data import SftDataParams
 from testbed.cards import CardsParams
 from testbed.lessons import LessonsParams

@@ -19,6 +19,7 @@ import hypothesis
 import pytest
 import yaml
 
+from tests.support.backbones import random_backbone
 from tests.support.sessions import DEFAULTS, World
 from tests.support.upstreams import Upstream
 
@@ -97,30 +98,6 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return random_backbone(tmp_path_factory.mktemp("models") / "backbone", TEXTS * 4, 400, 512)
 
 
-def random_backbone(folder: Path, texts: list[str], vocabulary: int, window: int) -> Path:
-    """Make a policy folder of a random Llama, with a tokenizer for these texts; return the folder."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from selfevolve.policies.policy import Backbone, write_backbone
-    from testbed import pretrain
-
-    folder.mkdir(parents=True)
-    size = pretrain.build_tokenizer(texts, vocabulary, window, folder)
-    sizes = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-    }
-    pretrain.write_config(sizes, size, window, folder)
-    torch.manual_seed(1)
-    LlamaForCausalLM(LlamaConfig.from_pretrained(folder)).save_pretrained(folder)
-    write_backbone(folder, Backbone(weights=".", template="llama3", dtype="float32", window=window))
-    return folder
-
-
 @pytest.fixture
 def contexts_file(tmp_path: Path) -> Path:
     """Forty contexts of different lengths, one exchange to four."""
@@ -169,17 +146,25 @@ def write_prompts(folder: Path, **texts: str) -> Path:
     return folder
 
 
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configuration alone, committed in a repository of its own."""
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration alone, committed in a repository of its own, made once to be copied."""
+    folder = tmp_path_factory.mktemp("committed")
     for name in ("conf", "params.yaml", "dvc.yaml", *DVC_FILES, "testbed/params.yaml", ".gitignore"):
         source = ROOT / name
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, folder / name)
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):
         identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
-        subprocess.run(["git", *identity, *command], check=True)
+        subprocess.run(["git", *identity, *command], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def checkout(committed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration alone, committed in a repository of its own, as the current folder."""
+    shutil.copytree(committed, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

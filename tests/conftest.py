@@ -19,6 +19,7 @@ import hypothesis
 import pytest
 import yaml
 
+from selfevolve.runtime.files import read_yaml
 from tests.support.backbones import random_backbone
 from tests.support.sessions import DEFAULTS, World
 from tests.support.upstreams import Upstream
@@ -123,7 +124,7 @@ def params_file(tmp_path: Path) -> Callable[..., Path]:
     """The project's params.yaml with some keys replaced: params_file({"respond.seed": 1})."""
 
     def write(changes: dict[str, Any] | None = None) -> Path:
-        params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        params = read_yaml(ROOT / "params.yaml")
         params["prompts"]["dir"] = str(ROOT / params["prompts"]["dir"])
         for key, value in (changes or {}).items():
             *path, last = key.split(".")
@@ -132,7 +133,7 @@ def params_file(tmp_path: Path) -> Callable[..., Path]:
                 section = section[part]
             section[last] = value
         file = tmp_path / "params.yaml"
-        file.write_text(yaml.safe_dump(params), encoding="utf-8")
+        file.write_text(yaml.dump(params, Dumper=yaml.CSafeDumper), encoding="utf-8")
         return file
 
     return write
@@ -193,7 +194,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> "Graph":
     """The graph of all stages with the parameters of this tree, made once: tests only read it."""
     from tests.support.graphs import Graph
 
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(ROOT / "params.yaml")
     return Graph(tmp_path_factory.mktemp("graph"), params)
 
 

@@ -19,16 +19,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Field
-
 from selfevolve.metrics.facts import Seekers, measure_facts
-from selfevolve.metrics.protocols import match_records, read_pairs, score
+from selfevolve.metrics.protocols import ScoreParams, match_records, read_pairs, score
 from selfevolve.records.jsonl import write_records
-from selfevolve.records.schema import NonEmpty
 from selfevolve.runtime.command import run
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import publish_json
-from selfevolve.runtime.parameters import Params, read_params
+from selfevolve.runtime.parameters import read_params
 
 PARAMS = Path("params.yaml")
 # Options that are given together, with --dialogues.
@@ -43,15 +40,6 @@ PERSONALISATION = {
 }
 
 
-class ScoreParams(Params):
-    """Section `score` of the parameters."""
-
-    semantic: bool = True
-    encoder: NonEmpty = "minilm"
-    num_layers: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=64, ge=1)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Score the responses and publish what is asked for."""
     args = _arguments(argv)
@@ -62,13 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError("is a folder, not a file to write", file=output)
     pairs = read_pairs(args.pairs) if args.pairs else match_records(args.responses, args.contexts)
     seekers = Seekers(args.dialogues, args.vocabulary) if args.facts else None
-    scores = score(
-        [pair.response for pair in pairs],
-        [pair.reference for pair in pairs],
-        encoder=params.encoder if params.semantic else None,
-        num_layers=params.num_layers,
-        batch_size=params.batch_size,
-    )
+    scores = score(pairs, params)
     if args.details:
         write_records(args.details, scores.records([str(pair.id) for pair in pairs]))
     publish_json(args.out, scores.summary())

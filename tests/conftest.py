@@ -19,6 +19,8 @@ import hypothesis
 import pytest
 import yaml
 
+from selfevolve.runtime.files import read_yaml
+from tests.support.backbones import random_backbone
 from tests.support.sessions import DEFAULTS, World
 from tests.support.upstreams import Upstream
 
@@ -100,30 +102,6 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return random_backbone(tmp_path_factory.mktemp("models") / "backbone", TEXTS * 4, 400, 512)
 
 
-def random_backbone(folder: Path, texts: list[str], vocabulary: int, window: int) -> Path:
-    """Make a policy folder of a random Llama, with a tokenizer for these texts; return the folder."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from selfevolve.policies.policy import Backbone, write_backbone
-    from testbed import pretrain
-
-    folder.mkdir(parents=True)
-    size = pretrain.build_tokenizer(texts, vocabulary, window, folder)
-    sizes = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-    }
-    pretrain.write_config(sizes, size, window, folder)
-    torch.manual_seed(1)
-    LlamaForCausalLM(LlamaConfig.from_pretrained(folder)).save_pretrained(folder)
-    write_backbone(folder, Backbone(weights=".", template="llama3", dtype="float32", window=window))
-    return folder
-
-
 @pytest.fixture
 def contexts_file(tmp_path: Path) -> Path:
     """Forty contexts of different lengths, one exchange to four."""
@@ -149,7 +127,7 @@ def params_file(tmp_path: Path) -> Callable[..., Path]:
     """The project's params.yaml with some keys replaced: params_file({"respond.seed": 1})."""
 
     def write(changes: dict[str, Any] | None = None) -> Path:
-        params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        params = read_yaml(ROOT / "params.yaml")
         params["prompts"]["dir"] = str(ROOT / params["prompts"]["dir"])
         for key, value in (changes or {}).items():
             *path, last = key.split(".")
@@ -158,7 +136,7 @@ def params_file(tmp_path: Path) -> Callable[..., Path]:
                 section = section[part]
             section[last] = value
         file = tmp_path / "params.yaml"
-        file.write_text(yaml.safe_dump(params), encoding="utf-8")
+        file.write_text(yaml.dump(params, Dumper=yaml.CSafeDumper), encoding="utf-8")
         return file
 
     return write
@@ -172,17 +150,25 @@ def write_prompts(folder: Path, **texts: str) -> Path:
     return folder
 
 
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configuration alone, committed in a repository of its own."""
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration alone, committed in a repository of its own, made once to be copied."""
+    folder = tmp_path_factory.mktemp("committed")
     for name in ("conf", "params.yaml", "dvc.yaml", *DVC_FILES, "testbed/params.yaml", ".gitignore"):
         source = ROOT / name
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, folder / name)
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):
         identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
-        subprocess.run(["git", *identity, *command], check=True)
+        subprocess.run(["git", *identity, *command], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def checkout(committed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration alone, committed in a repository of its own, as the current folder."""
+    shutil.copytree(committed, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -211,7 +197,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> "Graph":
     """The graph of all stages with the parameters of this tree, made once: tests only read it."""
     from tests.support.graphs import Graph
 
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(ROOT / "params.yaml")
     return Graph(tmp_path_factory.mktemp("graph"), params)
 
 

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from selfevolve.metrics import text
 from selfevolve.metrics.scripts import spaced
@@ -28,8 +28,18 @@ from selfevolve.records.jsonl import natural_key, read_records
 from selfevolve.records.schema import Context, NonEmpty, Response, TextScores
 from selfevolve.records.texts import Text, is_blank
 from selfevolve.runtime.errors import InputError, Unavailable
+from selfevolve.runtime.parameters import Params
 
 SAME_IN_BOTH = ("rouge_l", "meteor", "bertscore")
+
+
+class ScoreParams(Params):
+    """Section `score` of the parameters; `encoder` as in selfevolve.metrics.semantic.find_encoder."""
+
+    semantic: bool = True
+    encoder: NonEmpty = "minilm"
+    num_layers: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=64, ge=1)
 
 
 class Pair(BaseModel):
@@ -110,24 +120,17 @@ class Scores:
         ]
 
 
-def score(
-    responses: Sequence[str],
-    references: Sequence[str],
-    *,
-    encoder: str | None,
-    num_layers: int | None = None,
-    batch_size: int = 64,
-) -> Scores:
+def score(pairs: Sequence[Pair], params: ScoreParams) -> Scores:
     """Score responses against references (at least one pair) in both protocols.
 
-    `encoder` as in selfevolve.metrics.semantic.find_encoder, or None for no BERTScore. What is not on this
-    machine (WordNet, the encoder) is left out of the numbers and named with its reason.
+    What is not on this machine (WordNet, the encoder) is left out of the numbers and named with its reason.
     """
+    responses, references = [pair.response for pair in pairs], [pair.reference for pair in pairs]
     scores = Scores()
     _count(scores, responses)
     _overlap(scores, responses, references)
     _meteor(scores, responses, references)
-    _semantic(scores, responses, references, encoder, num_layers, batch_size)
+    _semantic(scores, responses, references, params)
     return scores
 
 
@@ -182,22 +185,17 @@ def _meteor(scores: Scores, responses: Sequence[str], references: Sequence[str])
 
 
 def _semantic(
-    scores: Scores,
-    responses: Sequence[str],
-    references: Sequence[str],
-    name: str | None,
-    num_layers: int | None,
-    batch_size: int,
+    scores: Scores, responses: Sequence[str], references: Sequence[str], params: ScoreParams
 ) -> None:
-    if name is None:
+    if not params.semantic:
         scores.not_available["bertscore"] = "switched off"
         return
     try:
-        encoder = find_encoder(name, num_layers)
+        encoder = find_encoder(params.encoder, params.num_layers)
     except Unavailable as absence:
         scores.not_available["bertscore"] = str(absence)
         return
-    semantic = bert_scores(responses, references, encoder, batch_size)
+    semantic = bert_scores(responses, references, encoder, params.batch_size)
     scores.per_response["bertscore"] = semantic.f1
     scores.signatures["bertscore"] = encoder.signature
     scores.counts["truncated"] = semantic.truncated

@@ -68,7 +68,7 @@ def search_path() -> list[Path]:
 def find(resource: Resource, folders: Sequence[Path] | None = None) -> Found:
     """Return the first usable copy in `folders` (default: `search_path()`), checked.
 
-    Its folder becomes the first one that NLTK reads from. Takes about two seconds for WordNet.
+    Its folder becomes the first one that NLTK reads from. Takes about two seconds for WordNet the first time.
 
     Raises:
         Unavailable: no folder holds a copy that NLTK reads and that passes the check.
@@ -126,6 +126,19 @@ def wrong_files(resource: Resource, folder: Path) -> str | None:
 
 
 def _read_wordnet(folder: Path) -> Any:
+    """Read WordNet, which takes two seconds, once in a process as long as its files are the same."""
+    place = folder / WORDNET.place
+    files = sorted(place.iterdir()) if place.is_dir() else [place.with_suffix(".zip")]
+    return _wordnet(folder, tuple((file.name, *_state(file)) for file in files))
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@cache
+def _wordnet(folder: Path, _: tuple[tuple[str, int, int, int], ...]) -> Any:
     """Read WordNet; check a synset, its lexicographer file, and a METEOR score that needs a synonym."""
     import nltk.data
     from nltk.corpus.reader.wordnet import WordNetCorpusReader

@@ -13,7 +13,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from selfevolve.report import figures, iterations, longer, paper, people, provenance, samples, scores, study
+from selfevolve.report import (
+    figures,
+    iterations,
+    longer,
+    paper,
+    people,
+    provenance,
+    samples,
+    scores,
+    sessions,
+    study,
+)
 from selfevolve.report.described import count_tables
 from selfevolve.report.described import report as texts
 from selfevolve.report.document import Block, Document, Section, Text, markdown, page
@@ -28,6 +39,7 @@ SECTIONS: dict[tuple[str, str], Callable[[Run], Sequence[Block]]] = {
     ("people", "Human evaluation"): people.people_blocks,
     ("judges", "Judges' comparisons"): scores.judge_tables,
     ("facts", "The seeker's own facts"): scores.fact_tables,
+    ("sessions", "Sessions"): sessions.session_blocks,
     ("pairs", "Preference pairs"): scores.pair_tables,
     ("training", "Training"): figures.curve_blocks,
     ("relevance", "Relevance of the pairs"): figures.relevance_blocks,

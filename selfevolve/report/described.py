@@ -6,7 +6,8 @@ all of it. The kinds:
     count, number   a number
     mean            `mean` with its interval, `low` to `high`; `percent` and `change` (`difference`) likewise
     effect          the same, with four decimals where the interval is narrow and near zero
-    value           the same of `value`, or the reason why there is none
+    score           `value` with its interval
+    value           the same, or the reason why there is none
     rated, raters   a value with its numbers of ratings and raters; how many raters, with the design below
     p, test         a p-value; where there is none, `test` says "no test"
     words           anything as text
@@ -205,6 +206,7 @@ _KINDS: dict[str, Callable[[Part, Sequence[str]], Cell]] = {
     "effect": _effect,
     "percent": partial(_mean, of="percent"),
     "change": partial(_mean, of="difference", sign="+"),
+    "score": partial(_mean, of="value"),
     "value": _value,
     "value3": partial(_value, decimals=3),
     "p": partial(_number, show=p_value),

@@ -19,6 +19,7 @@ GROUPS = {"backbone": ("backbone", "name"), "data": ("data", "name"), "scale": (
 GROUPS |= {"loss": ("train", "dpo", "pref_loss")}
 GROUPS |= {"engine": ("engine", "kind"), "judge": ("judge", "engine", "kind"), "headline": ("headline",)}
 LISTED = 8  # files with changes that are named
+FOLDERS = ("comparisons", "judge", "study", "human", "world_sessions", "sessions")
 NOT_RECORDED, NOT_THERE = "not recorded", "not there"
 DASH = Cell("–", kind="absent")
 CHAIN = ("policy", "prompt", "trained on", "whose digest is", "responses written by", "benchmarks of")
@@ -137,7 +138,7 @@ def _metrics(run: Run, outputs: Sequence[Output]) -> list[Row]:
         digest = _digest(run, path, "md5")
         state = "as locked" if digest == one.digest else "differs from the lock"
         rows.append(Row.of(path, cells=[one.stage, one.digest, state if digest else "is not there"]))
-    names = ["", "backbone", *run.models, "comparisons", "judge", "study", "human", *unseen_folders(run)]
+    names = ["", "backbone", *run.models, *FOLDERS, *unseen_folders(run)]
     others = [path for name in names for path in run.below(*filter(None, name.split("/"))) if path not in own]
     rows += [Row.of(path, cells=[DASH, _digest(run, path, "md5"), "in no lock"]) for path in others]
     return rows or [Row(("all",), (not_run(3),))]

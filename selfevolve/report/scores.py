@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from selfevolve.metrics.labels import FACTS, GROUPS, LABELS, PERSONALISATION, TEXT
+from selfevolve.report.controls import personalisation_controls
 from selfevolve.report.described import Column, cells, columns_of, table
 from selfevolve.report.document import Block, Text
 from selfevolve.report.reading import Part, Run
@@ -106,7 +107,8 @@ class Scores:
 def score_tables(run: Run) -> list[Block]:
     """Return every model's scores, a table a protocol, and whether one can tell whose response it is."""
     texts = [block for protocol in PROTOCOLS for block in _scores(f"{protocol} scores", run, protocol, TEXT)]
-    return [*texts, *_scores("personalisation", run, "personalisation", PERSONALISATION)]
+    personal = _scores("personalisation", run, "personalisation", PERSONALISATION)
+    return [*texts, *personal, *personalisation_controls(run)]
 
 
 def difference_tables(run: Run) -> list[Block]:

@@ -6,14 +6,12 @@ are as in `judge_pairs`, and so are settings, ledger and limits; `judge.contexts
 """
 
 import argparse
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from selfevolve.data.contexts import draw_evenly
-from selfevolve.judge.answers import parse_verdict
-from selfevolve.judge.pairs import ORDERS, Choice, Order, compare, summarize_pairs
-from selfevolve.judge.questions import JudgeParams, Question, consult
+from selfevolve.judge.both_orders import JudgePairsParams, Side, judge_both_orders
+from selfevolve.judge.questions import JudgeParams
 from selfevolve.prompts.requests import transcript
 from selfevolve.records.jsonl import write_records
 from selfevolve.records.schema import Context
@@ -22,7 +20,6 @@ from selfevolve.runtime.files import publish_json
 from selfevolve.runtime.parameters import read_params
 from selfevolve.sessions.comparison import read_sessions, require_comparable
 from selfevolve.sessions.session import Session, as_messages
-from stages.judging.judge_pairs import JudgePairsParams, show, verdict_of
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args(argv)
     params = read_params("judge", JudgeParams, args.params)
-    bounds = read_params("judge_pairs", JudgePairsParams, args.params).length_ratios
+    bounds = read_params("judge_pairs", JudgePairsParams, args.params)
     first, second = read_sessions(args.first), read_sessions(args.second)
     require_comparable(first, second, args.first, args.second)
     beginnings = [
@@ -43,35 +40,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         for i, one in first.items()
     ]
     drawn = draw_evenly(beginnings, params.contexts or len(beginnings), params.seed)
-    questions = {
-        f"{context.id}/{order}": _question(context, order, first[context.id], second[context.id])
-        for context in drawn
-        for order in ORDERS
-    }
-    parse = partial(parse_verdict, kind=Choice, decisive="winner")
-    outcomes, asking = consult(params, questions, parse, "judge_sessions")
-    comparisons = [
-        compare(
-            context.id,
-            [verdict_of(order, outcomes[f"{context.id}/{order}"]) for order in ORDERS],
-            first[context.id].said_by_supporter(),
-            second[context.id].said_by_supporter(),
-        )
-        for context in drawn
-    ]
+    sides = _side(first), _side(second)
+    comparisons, results = judge_both_orders(drawn, *sides, "session_pair", params, bounds, "judge_sessions")
     write_records(args.out, comparisons)
-    counts = {"sessions": {"found": len(first), "sampled": len(drawn)}}
-    metrics = {**counts, **summarize_pairs(comparisons, bounds, params.seed), **asking}
-    publish_json(args.metrics, metrics)
-    show(metrics)
+    counts = {"found": len(first), "sampled": len(drawn)}
+    publish_json(args.metrics, {"sessions": counts, **results})
 
 
-def _question(context: Context, order: Order, first: Session, second: Session) -> Question:
-    a, b = (first, second) if order == "first_second" else (second, first)
-    texts = {
-        name: transcript(as_messages(one.turns[1:])) for name, one in (("response_a", a), ("response_b", b))
-    }
-    return Question(context, "session_pair", "session_pair_request", texts)
+def _side(sessions: Mapping[str, Session]) -> Side:
+    """Return what is shown of a model's sessions: all but the seeker's first words, which both share."""
+    shown = {name: transcript(as_messages(one.turns[1:])) for name, one in sessions.items()}
+    return Side(shown, {name: one.said_by_supporter() for name, one in sessions.items()})
 
 
 if __name__ == "__main__":

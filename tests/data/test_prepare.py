@@ -6,77 +6,17 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from selfevolve.records.jsonl import read_records
 from selfevolve.records.schema import Dialogue
-from tests.conftest import run_here, run_stage
+from tests.conftest import run_stage
+from tests.support.raw_corpora import esconv, prepare, published, set_params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("ESC_SHARED", REPOSITORY.parent / "shared"))
-Start = Callable[..., "subprocess.CompletedProcess[str]"]
-PARAMS = {
-    "seed": 42,
-    "test_share": 0.1,
-    "min_turns": {"esconv": 10, "extes": 6, "serveforemo": 6},
-    "near_duplicate": 0.5,
-}
-
-
-def esconv(number: int, exchanges: int = 5) -> dict:
-    dialog = []
-    for turn in range(exchanges):
-        dialog.append({"speaker": "seeker", "annotation": {}, "content": f"s{number}t{turn} word again"})
-        dialog.append(
-            {
-                "speaker": "supporter",
-                "annotation": {"strategy": "Question"},
-                "content": f"a{number}t{turn} ok",
-            }
-        )
-    return {"emotion_type": "fear", "problem_type": "job crisis", "situation": "x", "dialog": dialog}
-
-
-def extes(number: int) -> dict:
-    content = []
-    for turn in range(4):
-        content.append({"User": f"u{number}t{turn} tell me"})
-        content.append({"AI Strategy": "Affirmation", "AI": f"b{number}t{turn} go on"})
-    return {"scene": "Work", "description": "d", "content": content}
-
-
-@pytest.fixture
-def corpora(tmp_path: Path) -> Path:
-    """Twenty usable ESConv sessions and one too short, five ExTES sessions, no ServeForEmo."""
-    sessions = [*[esconv(number) for number in range(20)], esconv(20, exchanges=4)]
-    (tmp_path / "esconv.json").write_text(json.dumps(sessions), encoding="utf-8")
-    (tmp_path / "extes.json").write_text(json.dumps([extes(n) for n in range(5)]), encoding="utf-8")
-    (tmp_path / "serveforemo.jsonl").write_text("", encoding="utf-8")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"prepare": PARAMS}), encoding="utf-8")
-    return tmp_path
-
-
-def prepare(folder: Path, start: Start = run_here, **changed: Path) -> subprocess.CompletedProcess[str]:
-    paths = {
-        "esconv": folder / "esconv.json",
-        "extes": folder / "extes.json",
-        "serveforemo": folder / "serveforemo.jsonl",
-        "out": folder / "data" / "dialogues",
-        "metrics": folder / "metrics" / "corpora.json",
-        "params": folder / "params.yaml",
-        **changed,
-    }
-    options = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
-    return start("prepare", *options, cwd=folder)
-
-
-def published(folder: Path) -> dict[str, bytes]:
-    files = [*(folder / "data").rglob("*.jsonl"), *(folder / "metrics").rglob("*.json")]
-    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def test_publishes_dialogues_and_metrics(corpora: Path) -> None:
@@ -230,56 +170,6 @@ def test_another_seed_draws_another_test_split(corpora: Path) -> None:
         prepare(corpora)
         drawn.append((corpora / "data" / "dialogues" / "esconv_test.jsonl").read_bytes())
     assert drawn[0] != drawn[1]
-
-
-def set_params(**changed: object) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        text = yaml.safe_dump({"prepare": {**PARAMS, **changed}})
-        (folder / "params.yaml").write_text(text, encoding="utf-8")
-
-    return change
-
-
-def set_file(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
-
-
-SAME = json.dumps([esconv(1)] * 20).encode()
-BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
-    "missing": (lambda folder: (folder / "extes.json").unlink(), "extes.json: no such file"),
-    "not JSON": (set_file("extes.json", b"[{"), "extes.json: record line 1: not JSON"),
-    "not UTF-8": (set_file("esconv.json", b"[\xff]"), "esconv.json: not valid UTF-8"),
-    "one session": (set_file("esconv.json", json.dumps([esconv(1)]).encode()), "at least two usable ESConv"),
-    "no session": (set_file("esconv.json", b"[]"), "at least two usable ESConv"),
-    "all the same": (set_file("esconv.json", SAME), "esconv.json: every ESConv training dialogue"),
-    "role": (
-        set_file("serveforemo.jsonl", b'{"dialogue": [{"role": "agent", "content": "a"}]}'),
-        'serveforemo.jsonl: record 0 (serveforemo-0000): field dialogue.0.role: unknown role "agent": ',
-    ),
-    "no section": (set_file("params.yaml", b"train: {}"), "params.yaml: field prepare: missing section"),
-    "empty section": (set_file("params.yaml", b"prepare:"), "params.yaml: field prepare: "),
-    "share": (set_params(test_share=1.0), "params.yaml: field prepare.test_share: "),
-    "threshold": (set_params(near_duplicate=0), "params.yaml: field prepare.near_duplicate: "),
-    "min_turns": (set_params(min_turns={"esconv": 1}), "params.yaml: field prepare.min_turns.esconv: "),
-    "unknown": (set_params(sede=1), "params.yaml: field prepare.sede: "),
-    "roles": (set_params(roles={"agent": "helper"}), "params.yaml: field prepare.roles.agent: "),
-    "seed": (set_params(seed="x"), "params.yaml: field prepare.seed: "),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_bad_input_is_one_line_and_leaves_what_was_published(name: str, corpora: Path) -> None:
-    (corpora / "data" / "dialogues").mkdir(parents=True)
-    (corpora / "data" / "dialogues" / "earlier.jsonl").write_text("{}", encoding="utf-8")
-    breaks, expected = BROKEN[name]
-    breaks(corpora)
-    result = prepare(corpora)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    assert expected in result.stderr
-    assert list(published(corpora)) == ["data/dialogues/earlier.jsonl"]
-    assert [path.name for path in (corpora / "data").iterdir()] == ["dialogues"]
 
 
 def test_starts_in_under_a_second_without_torch() -> None:

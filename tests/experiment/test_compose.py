@@ -1,24 +1,29 @@
 """params.yaml, the groups it is composed of, and the graph that dvc.yaml makes of it."""
 
+import contextlib
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-import yaml
 
 from selfevolve.benchmarks.measure import Settings
 from selfevolve.experiment.compose import GROUPS, compose, remember_params, resolve_params
 from selfevolve.generation.engines import read_engine, read_options
 from selfevolve.generation.request import ResponseParams
+from selfevolve.judge.both_orders import JudgePairsParams
 from selfevolve.judge.engine import JUDGES
 from selfevolve.judge.questions import JudgeParams
 from selfevolve.metrics.line_ups import PersonalisationParams
+from selfevolve.metrics.protocols import ScoreParams
 from selfevolve.metrics.relevance import RelevanceParams
 from selfevolve.preferences.pairs import PairParams
 from selfevolve.preferences.refinement import RefineParams
 from selfevolve.rewards.parameters import RewardParams
 from selfevolve.runtime.errors import InputError
-from selfevolve.runtime.parameters import read_params
+from selfevolve.runtime.files import read_yaml
+from selfevolve.runtime.parameters import read_params, validate
 from selfevolve.sessions.talk import ConverseParams
 from selfevolve.training.configuration import Hardware, method_arguments
 from selfevolve.training.losses import NAMES
@@ -27,9 +32,7 @@ from stages.analyses.unseen import UnseenParams
 from stages.backbone import BackboneParams
 from stages.compare import CompareParams
 from stages.contexts import ContextsParams
-from stages.judging.judge_pairs import JudgePairsParams
 from stages.prepare import PrepareParams
-from stages.score import ScoreParams
 from stages.sft_data import SftDataParams
 from testbed.cards import CardsParams
 from testbed.lessons import LessonsParams
@@ -70,7 +73,7 @@ TRAINED_WITH |= {"logging_steps", "eval_steps", "save_steps"}
 
 
 def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read_yaml(path)
 
 
 def test_the_committed_parameters_are_the_composed_default(checkout: Path):
@@ -80,22 +83,33 @@ def test_the_committed_parameters_are_the_composed_default(checkout: Path):
     assert (checkout / "composed.yaml").read_text() == (checkout / "params.yaml").read_text()
 
 
-@pytest.mark.parametrize(
-    ("group", "name"), [(group, name) for group, names in CHOICES.items() for name in names]
-)
-def test_every_group_composes_to_the_same_sections(checkout: Path, group: str, name: str):
-    compose({group: name}, checkout / "composed.yaml")
-    assert load(checkout / "composed.yaml").keys() == load(checkout / "params.yaml").keys()
+@cache
+def composed(**groups: str) -> Any:
+    """The parameters of these groups, composed from conf/ of this tree; nobody may change them."""
+    with TemporaryDirectory() as folder, contextlib.chdir(ROOT):
+        compose(groups, Path(folder) / "params.yaml")
+        return load(Path(folder) / "params.yaml")
+
+
+# Choices of all groups together, so many times that every file of every group is in one of them.
+TOGETHER = [
+    {group: names[number % len(names)] for group, names in CHOICES.items()}
+    for number in range(max(map(len, CHOICES.values())))
+]
+
+
+@pytest.mark.parametrize("groups", TOGETHER, ids=lambda groups: "-".join(groups.values()))
+def test_every_group_composes_to_the_same_sections(groups: dict[str, str]):
+    params = composed(**groups)
+    assert params.keys() == load(ROOT / "params.yaml").keys()
     for section, kind in SECTIONS.items():
-        read_params(section, kind, checkout / "composed.yaml")
-    engine = load(checkout / "composed.yaml")["engine"]
-    read_engine(engine)
+        validate(kind, params[section], section=section)
+    read_engine(params["engine"])
     for section, key in (("judge", "engine"), ("converse", "seeker")):
-        asked = load(checkout / "composed.yaml")[section][key]
-        asked.pop("policy", None)
+        asked = {name: value for name, value in params[section][key].items() if name != "policy"}
         read_options(asked, f"{section}.{key}", JUDGES)
     for method in ("sft", "dpo"):
-        assert arguments(load(checkout / "composed.yaml"), method).keys() >= TRAINED_WITH
+        assert arguments(params, method).keys() >= TRAINED_WITH
 
 
 def arguments(params: dict[str, Any], method: str) -> dict[str, Any]:
@@ -107,9 +121,8 @@ def arguments(params: dict[str, Any], method: str) -> dict[str, Any]:
     return method_arguments(file, params["train"][method], training, "params.yaml")
 
 
-def test_the_paper_s_setting_is_the_paper_s(checkout: Path):
-    resolve_params({"backbone": "llama3", "data": "paper", "scale": "paper"}, ["headline=m2"])
-    params = load(checkout / "params.yaml")
+def test_the_paper_s_setting_is_the_paper_s():
+    params = composed(backbone="llama3", data="paper", scale="paper")
     for method in ("sft", "dpo"):
         given = arguments(params, method)
         assert (given["lora_rank"], given["lora_alpha"], given["lora_target"]) == (8, 16, "all")
@@ -131,11 +144,10 @@ def test_the_paper_s_setting_is_the_paper_s(checkout: Path):
     assert params["backbone"]["weights"] == "meta-llama/Meta-Llama-3-8B-Instruct"
 
 
-def test_only_the_smoke_scale_trains_to_its_last_step(checkout: Path):
+def test_only_the_smoke_scale_trains_to_its_last_step():
     for scale, patience in (("smoke", None), ("paper", 3)):
-        compose({"scale": scale}, checkout / "composed.yaml")
         for method in ("sft", "dpo"):
-            given = arguments(load(checkout / "composed.yaml"), method)
+            given = arguments(composed(scale=scale), method)
             found = (given.get("early_stopping_steps"), given.get("load_best_model_at_end", False))
             assert found == (patience, patience is not None)
 
@@ -151,10 +163,9 @@ def test_the_recipe_of_the_tiny_backbone_is_valid_and_fits_the_window():
     assert load(recipe)["lesson_prompts"] == load(ROOT / "params.yaml")["prompts"]["dir"]
 
 
-def test_no_backbone_is_asked_for_more_than_its_window(checkout: Path):
+def test_no_backbone_is_asked_for_more_than_its_window():
     for name in CHOICES["backbone"]:
-        compose({"backbone": name}, checkout / "composed.yaml")
-        params = load(checkout / "composed.yaml")
+        params = composed(backbone=name)
         window = params["backbone"]["window"]
         lengths = [params["sft_data"], params["contexts"], *params["train"].values()]
         assert max(section["cutoff_len"] for section in lengths) <= window
@@ -195,12 +206,11 @@ def test_what_a_run_left_is_no_hand_edit(checkout: Path):
     assert load(checkout / "params.yaml")["data"]["name"] == "mini"
 
 
-def test_the_loss_is_chosen_by_one_line_and_changes_no_learning_rate(checkout: Path):
+def test_the_loss_is_chosen_by_one_line_and_changes_no_learning_rate():
     settings = {"pref_loss", "pref_beta", "pref_ftx", "simpo_gamma"}
     trained = {}
     for loss in CHOICES["loss"]:
-        resolve_params({"loss": loss}, [])
-        trained[loss] = load(checkout / "params.yaml")["train"]["dpo"]
+        trained[loss] = composed(loss=loss)["train"]["dpo"]
         assert trained[loss]["pref_loss"] == loss
     assert set(trained) == {*NAMES}
     rest = [{key: value for key, value in one.items() if key not in settings} for one in trained.values()]

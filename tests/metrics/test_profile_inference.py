@@ -17,7 +17,8 @@ from selfevolve.runtime.files import publish_json
 from stages import contexts, refine, respond
 from stages.analyses import profile_inference
 from testbed.world.profile import all_facts
-from tests.conftest import ROOT, TEXTS, random_backbone, read_lines
+from tests.conftest import ROOT, TEXTS, read_lines
+from tests.support.backbones import random_backbone
 
 # --- the rule for annotated labels
 

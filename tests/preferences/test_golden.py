@@ -8,7 +8,7 @@ import pytest
 
 from selfevolve.preferences.pairs import SOURCES
 from stages import refine, reflections
-from tests.preferences.test_preferences import pairs_made_in, sides, write_own
+from tests.support.preferences import pairs_made_in, sides, write_own
 from tests.support.world_files import given as world_given
 from tests.support.world_files import write_world
 

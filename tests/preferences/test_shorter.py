@@ -9,7 +9,7 @@ import pytest
 
 from stages import pair
 from tests.conftest import ROOT, read_lines
-from tests.preferences.test_preferences import UNDERSTANDING
+from tests.support.preferences import UNDERSTANDING
 from tests.support.refining import run_refine, write_contexts
 from tests.support.servers import Reply, answers, completion
 

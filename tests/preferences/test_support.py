@@ -13,8 +13,8 @@ from selfevolve.preferences.support import by_encoder, by_facts, statements
 from selfevolve.records.jsonl import dialogue_of, read_records, write_records
 from selfevolve.records.schema import Context, Message, Preference, Response
 from selfevolve.runtime.errors import InputError
-from tests.preferences.test_preferences import direct, pairs_made_in, refined
 from tests.support.facts import pattern
+from tests.support.preferences import direct, pairs_made_in, refined
 from tests.support.world_files import (
     GENERIC,
     Say,

@@ -1,19 +1,16 @@
 """What must not work: scripts in texts, forged forms, guessed links, others' pages, odd addresses, floods."""
 
 import http.client
-import io
-import json
 import logging
 import re
 import socket
-import zipfile
 
 import httpx
 import pytest
 
 from rating.app import raters
 from rating.app.security import BODY_LIMIT, Origins, RateLimit
-from tests.support.rating_site import PASSWORD, Running, Talker, Visitor, form, make_study, running
+from tests.support.rating_site import Running, Talker, Visitor, form, make_study, running
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>"
 
@@ -268,36 +265,6 @@ def test_the_language_form_leads_to_no_other_site(site: Running, token: str):
         assert response.headers["location"] == "/task"
 
 
-def test_the_operators_pages_need_the_password(site: Running, token: str):
-    rater = Visitor(site.url, token).begin()
-    for path in ("/operator", "/operator/raters/1/withdraw"):
-        assert rater.get(path).url.path == "/operator/login"
-    csrf = form(rater.page, "/login").fields["csrf"]
-    for act in ("invite", "pause", "export", "raters/1/withdraw", "raters/1/renew"):
-        response = rater.http.post(f"/operator/{act}", data={"csrf": csrf, "count": "1"})
-        assert response.url.path == "/operator/login"
-    assert rater.get("/operator/login").status_code == 200
-
-
-def test_wrong_passwords_are_refused_and_soon_not_even_checked(site: Running):
-    site.site.logins, kept = RateLimit(rate=0.001, burst=3), site.site.logins
-    visitor = Visitor(site.url)
-    codes = []
-    for password in ("", "wrong", PASSWORD + " ", PASSWORD):
-        visitor.get("/operator/login")
-        codes.append(visitor.send("/operator/login", password=password).status_code)
-    assert codes == [403, 403, 403, 429]
-    site.site.logins = kept
-
-
-def test_a_forged_form_does_nothing_for_the_operator_either(site: Running):
-    operator = site.operator()
-    for fields in ({"count": "1"}, {"csrf": "0" * 64}):
-        assert operator.http.post("/operator/pause", data=fields).status_code == 403
-    operator.get("/operator")
-    assert ">running<" in operator.page
-
-
 def test_no_model_is_named_to_a_rater(site: Running, token: str):
     rater = Visitor(site.url, token).begin()
     seen = [rater.page]
@@ -324,13 +291,3 @@ def test_no_log_holds_a_link_or_a_text(site: Running, token: str, caplog: pytest
         record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))
     ]
     assert not [line for line in lines if "private" in line or token in line]
-
-
-def test_an_export_holds_no_link(site: Running, token: str):
-    Visitor(site.url, token).begin()
-    operator = site.operator()
-    operator.get("/operator")
-    content = operator.send("/export").content
-    archive = zipfile.ZipFile(io.BytesIO(content))
-    assert not [name for name in archive.namelist() if token.encode() in archive.read(name)]
-    assert json.loads(archive.read("study.json"))["name"] == site.site.study.name

@@ -7,7 +7,8 @@ import pytest
 
 from rating.app.answers import open_model
 from rating.app.site import Pace
-from tests.conftest import ROOT, TEXTS, random_backbone
+from tests.conftest import ROOT, TEXTS
+from tests.support.backbones import random_backbone
 from tests.support.rating_browser import (
     DESKTOP,
     PHONE,

@@ -1,4 +1,4 @@
-"""The operator's pages: links, revoking, withdrawal, pause, export."""
+"""The operator's pages: the password, links, revoking, withdrawal, pause, export."""
 
 import io
 import json
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.rating_site import Running, Talker, Visitor, forms, make_study, running
+from rating.app.security import RateLimit
+from tests.support.rating_site import PASSWORD, Running, Talker, Visitor, form, forms, make_study, running
 
 
 @pytest.fixture
@@ -113,3 +114,43 @@ def test_logging_out_ends_the_session(site: Running):
     operator.send("/logout")
     operator.http.cookies.set("operator", cookie)
     assert operator.get("/operator").url.path == "/operator/login"
+
+
+def test_the_operators_pages_need_the_password(site: Running):
+    rater = site.visitor().begin()
+    for path in ("/operator", "/operator/raters/1/withdraw"):
+        assert rater.get(path).url.path == "/operator/login"
+    csrf = form(rater.page, "/login").fields["csrf"]
+    for act in ("invite", "pause", "export", "raters/1/withdraw", "raters/1/renew"):
+        response = rater.http.post(f"/operator/{act}", data={"csrf": csrf, "count": "1"})
+        assert response.url.path == "/operator/login"
+    assert rater.get("/operator/login").status_code == 200
+
+
+def test_wrong_passwords_are_refused_and_soon_not_even_checked(site: Running):
+    site.site.logins, kept = RateLimit(rate=0.001, burst=3), site.site.logins
+    visitor = Visitor(site.url)
+    codes = []
+    for password in ("", "wrong", PASSWORD + " ", PASSWORD):
+        visitor.get("/operator/login")
+        codes.append(visitor.send("/operator/login", password=password).status_code)
+    assert codes == [403, 403, 403, 429]
+    site.site.logins = kept
+
+
+def test_a_forged_form_does_nothing_for_the_operator_either(site: Running):
+    operator = site.operator()
+    for fields in ({"count": "1"}, {"csrf": "0" * 64}):
+        assert operator.http.post("/operator/pause", data=fields).status_code == 403
+    operator.get("/operator")
+    assert ">running<" in operator.page
+
+
+def test_an_export_holds_no_link(site: Running):
+    site.visitor().begin()
+    operator = site.operator()
+    operator.get("/operator")
+    content = operator.send("/export").content
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    assert not [name for name in archive.namelist() if site.tokens[0].encode() in archive.read(name)]
+    assert json.loads(archive.read("study.json"))["name"] == site.site.study.name

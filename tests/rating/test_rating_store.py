@@ -1,38 +1,14 @@
 """The state machine: what is done once is done once, in order, and leaves its trail."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rating.app import conversation, raters, tasks
 from rating.app.export import export
-from rating.app.raters import Refused
-from rating.app.store import Store, note_models, set_paused
-from selfevolve.runtime.errors import InputError
+from rating.app.store import Store, set_paused
 from tests.conftest import read_lines
-from tests.support.rating_store import Rater, answer, make_store, make_study, nonce
-
-
-@pytest.fixture
-def pointwise(tmp_path: Path) -> Iterator[Store]:
-    store = make_store(tmp_path, make_study(tmp_path, "pointwise"))
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def pairwise(tmp_path: Path) -> Iterator[Store]:
-    store = make_store(tmp_path, make_study(tmp_path, "pairwise"))
-    yield store
-    store.close()
-
-
-def refused(code: str, function, *arguments, **more):
-    with pytest.raises(Refused) as caught:
-        function(*arguments, **more)
-    assert caught.value.code == code, caught.value
-    return caught.value
+from tests.support.rating_store import Rater, answer, make_store, make_study, nonce, refused
 
 
 def _lines(store: Store, folder: Path, name: str) -> list[dict]:
@@ -246,22 +222,6 @@ def test_values_outside_the_scale_are_refused(pointwise: Store, dimension: str, 
     refused("bad_value", rater.act, tasks.save_rating, task.id, dimension, value)
 
 
-def test_another_rater_s_task_is_as_if_it_were_not_there(pointwise: Store):
-    owner, other = Rater(pointwise), Rater(pointwise)
-    task = owner.next()
-    for act, *more in (
-        (conversation.post_message, "x"),
-        (conversation.choose, 1, "a"),
-        (tasks.save_rating, "empathy", 3),
-        (tasks.submit,),
-        (tasks.close, "discarded"),
-        (tasks.close, "ended"),
-    ):
-        for task_id in (task.id, "r999-01", "'; --", "x" * 99):
-            refused("not_yours", other.act, act, task_id, *more)
-    refused("not_yours", other.look, task.id)
-
-
 def test_a_session_ends_when_the_rater_asks_for_it_even_while_paused(pointwise: Store, tmp_path: Path):
     rater = Rater(pointwise)
     task = rater.next()
@@ -274,39 +234,3 @@ def test_a_session_ends_when_the_rater_asks_for_it_even_while_paused(pointwise: 
         set_paused(db, False)
     assert rater.next() is None  # its slot is not given again
     assert [line["state"] for line in _lines(pointwise, tmp_path, "sessions")] == ["ended"]
-
-
-def test_links_can_be_taken_back_and_made_anew(pointwise: Store):
-    rater = Rater(pointwise)
-    task = rater.next()
-    with pointwise.writing() as db:
-        raters.revoke(db, rater.id)
-    with pointwise.reading() as db:
-        refused("revoked", raters.Rater.of, db, pointwise.study, rater.token)
-    refused("revoked", rater.act, conversation.post_message, task.id, "Hello.")
-    with pointwise.writing() as db:
-        token = raters.renew(db, rater.id)
-    with pointwise.reading() as db:
-        assert raters.Rater.of(db, pointwise.study, token).row.name == rater.name
-        refused("unknown_token", raters.Rater.of, db, pointwise.study, rater.token)
-        refused("unknown_token", raters.Rater.of, db, pointwise.study, "\ud800")
-    rater.token = token
-    assert rater.next().id == task.id
-
-
-def test_consent_comes_first(pointwise: Store):
-    with pointwise.writing() as db:
-        (token,) = raters.invite(db, 1).values()
-    with pointwise.writing() as db:
-        rater = raters.Rater.of(db, pointwise.study, token)
-        refused("no_consent", tasks.next_task, rater)
-        refused("bad_value", rater.set_language, "fr", nonce(), consent=True)
-
-
-def test_a_model_that_has_changed_is_refused(pointwise: Store):
-    with pointwise.writing() as db:
-        note_models(db, {"m0": "a" * 64, "m1": "b" * 64})
-    with pointwise.writing() as db:
-        note_models(db, {"m0": "a" * 64})
-    with pytest.raises(InputError, match="m1 has changed"), pointwise.writing() as db:
-        note_models(db, {"m1": "c" * 64})

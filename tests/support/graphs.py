@@ -20,7 +20,8 @@ class Graph:
         for name in ("dvc.yaml", *DVC_FILES, "testbed/params.yaml"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+        text = yaml.dump(params, Dumper=yaml.CSafeDumper, sort_keys=False)
+        (folder / "params.yaml").write_text(text, encoding="utf-8")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of libraries that DVC uses
             Repo.init(str(folder), no_scm=True)

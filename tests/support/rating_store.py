@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from rating.app import conversation, raters, tasks
+from rating.app.raters import Refused
 from rating.app.store import Store, open_store
 from rating.app.study import Study, read_study
 from rating.app.tasks import TaskView
@@ -126,3 +128,10 @@ def answer(store: Store, task_id: str) -> list[str]:
             assert conversation.set_answer(db, job.answer_id, "running")
             assert conversation.set_answer(db, job.answer_id, "done", f"Answer {len(job.messages)}.")
     return [job.model for job in jobs]
+
+
+def refused(code: str, function, *arguments, **more):
+    with pytest.raises(Refused) as caught:
+        function(*arguments, **more)
+    assert caught.value.code == code, caught.value
+    return caught.value

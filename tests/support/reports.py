@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from selfevolve.report import __main__ as report
-from selfevolve.runtime.files import publish_json
+from selfevolve.runtime.files import publish_json, read_yaml
 from tests.conftest import ROOT
 
 METRICS = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "meteor", "bertscore"}
@@ -31,14 +31,16 @@ def write_project(folder: Path, files: dict[str, Any], changes: dict[str, Any] |
 
     Objects become JSON, texts stay what they are.
     """
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = read_yaml(ROOT / "params.yaml")
     for key, value in (changes or {}).items():
         *path, last = key.split(".")
         section = params
         for part in path:
             section = section[part]
         section[last] = value
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (folder / "params.yaml").write_text(
+        yaml.dump(params, Dumper=yaml.CSafeDumper, sort_keys=False), encoding="utf-8"
+    )
     for path, content in files.items():
         if isinstance(content, str):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

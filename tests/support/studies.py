@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from selfevolve.runtime.files import read_yaml
 from tests.conftest import ROOT
 from tests.pipeline.test_pipeline import Clone
 
@@ -47,13 +48,13 @@ STUDY = {
 
 def load(file: Path) -> dict[str, Any]:
     """The values of a YAML file."""
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    return read_yaml(file)
 
 
 def save(file: Path, values: dict[str, Any]) -> None:
     """Write these values as YAML."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    file.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper, sort_keys=False), encoding="utf-8")
 
 
 def small_params() -> dict[str, Any]:

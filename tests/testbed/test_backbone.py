@@ -1,10 +1,8 @@
 """The stage `backbone`: a folder of this repository is copied and converted, a name is only noted."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import yaml
 from selfevolve.policies.policy import load_policy, read_policy
 from selfevolve.runtime.errors import InputError
 from stages import backbone as stage
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_here
 
 SECTION = {
     "name": "small",
@@ -126,17 +124,22 @@ def in_hub_cache(folder: Path, cache: Path, name: str, *without: str) -> None:
     shutil.copytree(folder, here / "snapshots" / ("0" * 40), ignore=left_out)
 
 
-def run_stage(cache: Path, **changes: Any) -> subprocess.CompletedProcess[str]:
-    """Run the stage as DVC does, without a network and with this cache of the Hub."""
+@pytest.fixture
+def hub_cache(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the Hub with nothing in it; there is no network."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(repository / "cache"))
+    return repository / "cache"
+
+
+def run_stage(**changes: Any) -> subprocess.CompletedProcess[str]:
+    """Run the stage here, with this section."""
     Path("params.yaml").write_text(yaml.safe_dump({"backbone": SECTION | changes}), encoding="utf-8")
-    environment = os.environ | {"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "stages.backbone", "--out", "models/backbone"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return run_here("backbone", "--out", "models/backbone", cwd=Path.cwd())
 
 
-def test_a_name_is_noted_and_nothing_is_copied(repository: Path, backbone: Path):
-    in_hub_cache(backbone, repository / "cache", "some/model")
-    done = run_stage(repository / "cache", weights="some/model", dtype="auto")
+def test_a_name_is_noted_and_nothing_is_copied(hub_cache: Path, backbone: Path):
+    in_hub_cache(backbone, hub_cache, "some/model")
+    done = run_stage(weights="some/model", dtype="auto")
     assert done.returncode == 0, done.stderr
     out = Path("models/backbone")
     assert [path.name for path in out.iterdir()] == ["policy.json"]
@@ -158,10 +161,10 @@ def test_a_name_is_noted_and_nothing_is_copied(repository: Path, backbone: Path)
     ],
 )
 def test_a_name_that_cannot_be_had_is_told_in_one_line(
-    repository: Path, backbone: Path, without: str, message: str
+    hub_cache: Path, backbone: Path, without: str, message: str
 ):
-    in_hub_cache(backbone, repository / "cache", "some/model", without)
-    done = run_stage(repository / "cache", weights="some/model")
+    in_hub_cache(backbone, hub_cache, "some/model", without)
+    done = run_stage(weights="some/model")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(message), done.stderr
     assert done.stderr.count("\n") == 1

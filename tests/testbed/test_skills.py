@@ -10,7 +10,8 @@ import yaml
 from selfevolve.policies.policy import read_policy
 from selfevolve.prompts.templates import load_prompts
 from testbed import skills
-from tests.conftest import ROOT, TEXTS, random_backbone
+from tests.conftest import ROOT, TEXTS
+from tests.support.backbones import random_backbone
 
 RECIPE = {
     "seed": 5,

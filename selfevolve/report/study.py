@@ -20,6 +20,7 @@ HEADS = {
     "losses": ("arm", "difference", "seeds"),
     "sessions": ("name", "seeds"),
     "sources": ("source", "number", "seeds"),
+    "rewards": ("reward", "seeds"),
     "instruments": ("name", "seeds", "models"),
 }
 SCORES = ("own_share", "personal", "generic", "garbled", "wrong", "words", "bleu_2_paper", "bleu_2_standard")

@@ -20,6 +20,7 @@ from testbed.study.findings import Run as StudyRun
 from testbed.study.findings import controls, effects, losses, run_of, sessions, sources, variants, wanted
 from testbed.study.instruments import instruments
 from testbed.study.parameters import BASE, METHOD, STUDY, StudyParams, read_study
+from testbed.study.rewards import reward_rows
 from testbed.study.run_file import RunFile, read_run_file
 
 RUNS, OUT = Path("metrics/study/runs"), Path("metrics/study")
@@ -97,7 +98,8 @@ def make_tables(made: Mapping[str, RunFile], study: StudyParams, folder: Path, o
     if missing := [name for name in study.runs if name not in made]:
         print(f"runs that are missing: {' '.join(missing)}")
     bases = [runs[f"{BASE}-{seed}"] for seed in seeds]
-    publish(out, {"commit": made_by(made), "seeds": seeds}, bases, arms, left_out)
+    rewards = reward_rows([made[f"{BASE}-{seed}"] for seed in seeds])
+    publish(out, {"commit": made_by(made), "seeds": seeds, "rewards": rewards}, bases, arms, left_out)
 
 
 def made_by(made: Mapping[str, RunFile]) -> str:

@@ -62,7 +62,7 @@ SLOW = (
     "testbed/test_evolution.py",
     *("training/test_hardware.py", "training/test_hardware_parsed.py", "training/test_train.py"),
     *("training/test_losses_trained.py", "training/test_train_refused.py"),
-    "experiment/test_ending.py",
+    *("experiment/test_ending.py", "experiment/test_saving.py"),
     *("bench/test_pilot.py", "bench/test_rounding.py", "policies/test_unmerged.py"),
     "training/test_train_bfloat16.py",
     "sessions/test_converse_stage.py",

@@ -20,6 +20,7 @@ HEADS = {
     "losses": ("arm", "difference", "seeds"),
     "sessions": ("name", "seeds"),
     "sources": ("source", "number", "seeds"),
+    "best_of": ("name", "seeds"),
     "rewards": ("reward", "seeds"),
     "instruments": ("name", "seeds", "models"),
 }
@@ -28,6 +29,7 @@ SCORES += ("distinct_2_paper", "distinct_2_standard", "capability")
 TURNS = ("fields_right", "profile_named", "wrong")
 OF_M0 = "m1-synesc"  # where a base's reflections of M0 are
 LAST = "m2"
+OF_BASE = {"m0": "M0", "best_of": "M0, best of seven"}
 AXES = ("wrong facts, % of responses", "own facts, %")
 FRONTIER = "Own facts against wrong facts, the last model of each arm"
 METHOD = {"base": ("vanilla", "m0"), "self": ("m1", "m2")}  # its models by the arm that measures them
@@ -54,13 +56,12 @@ def _frontier(runs: Sequence[Part]) -> list[Series]:
     for (arm, model), seeds in _by_model(runs).items():
         both = [(one.number("wrong"), one.number("own_share")) for one in seeds]
         pairs = [(wrong, own) for wrong, own in both if wrong is not None and own is not None]
-        if (arm, model) == ("base", "m0") or (arm != "base" and model == LAST):
-            label = "M0" if arm == "base" else arm
-            if len(pairs) >= 2:
-                wrong, own = zip(*pairs, strict=True)
-                found = t_interval(own)
-                within = [(found.low, found.high)]
-                points.append(Series(label, [fmean(wrong)], [found.mean], within, len(points), None, True))
+        label = OF_BASE.get(model) if arm == "base" else arm if model == LAST else None
+        if label and len(pairs) >= 2:
+            wrong, own = zip(*pairs, strict=True)
+            found = t_interval(own)
+            within = [(found.low, found.high)]
+            points.append(Series(label, [fmean(wrong)], [found.mean], within, len(points), None, True))
     return points
 
 

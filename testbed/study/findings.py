@@ -139,6 +139,7 @@ class Wanted(Params):
     sources: dict[str, str]
     of_sources: dict[str, Difference]
     sessions: list[Difference]
+    best_of: list[Difference]
     instruments: dict[str, str]
 
 
@@ -170,13 +171,10 @@ def losses(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Sequ
     return _findings(_of_arms(wanted().losses, "difference", arms, method, bases))
 
 
-def sessions(method: Sequence[Run], bases: Sequence[Run]) -> Findings:
-    """Test whether sessions rank the method's models, and the supporters who must come out badly.
-
-    Each row is of the seeds whose runs held the sessions that it compares, at least two.
-    """
+def of_some_seeds(kind: str, method: Sequence[Run], bases: Sequence[Run]) -> Findings:
+    """Test the differences of `sessions` or of `best_of`, each on the seeds that have both, at least two."""
     seeds, rows = _seeds(method, method, bases), {}
-    for one in wanted().sessions:
+    for one in getattr(wanted(), kind):
         own = [seed for seed in seeds if {one.of, one.minus} <= seed.numbers.keys()]
         tested = _tested(one, own) if len(own) > 1 else {}
         rows[one.name] = {"name": one.name, "seeds": len(own), **tested}

@@ -19,6 +19,7 @@ from testbed.study.findings import Run, wanted
 
 GOLD = "own_share"  # percent of the known facts of the own seeker that a response names
 LENGTH = "words"
+SELECTED = ("best_of",)  # answers that were chosen by one of the measures: it would rank them by itself
 ROUNDING = 1e-9  # what is left of a measure that ranks as length does
 MODELS = 4  # fewer can be ranked alike by chance too easily
 
@@ -37,8 +38,8 @@ def instruments(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """
     seeds: dict[int, list[Mapping[str, float]]] = {}
     for run in runs:
-        known = [one for one in run.models.values() if GOLD in one]  # who only talks has none
-        seeds.setdefault(run.seed, []).extend(known)
+        known = [one for name, one in run.models.items() if GOLD in one and name not in SELECTED]
+        seeds.setdefault(run.seed, []).extend(known)  # who only talks has no facts of single answers
     rows: list[dict[str, Any]] = []
     for name, measure in wanted().instruments.items():
         measured = [[one for one in models if measure in one] for models in seeds.values()]

@@ -17,7 +17,7 @@ from selfevolve.runtime.command import run as run_command
 from selfevolve.runtime.errors import InputError
 from selfevolve.runtime.files import publish_json, publishing
 from testbed.study.findings import Run as StudyRun
-from testbed.study.findings import controls, effects, losses, run_of, sessions, sources, variants, wanted
+from testbed.study.findings import controls, effects, losses, of_some_seeds, run_of, sources, variants, wanted
 from testbed.study.instruments import instruments
 from testbed.study.parameters import BASE, METHOD, STUDY, StudyParams, read_study
 from testbed.study.rewards import reward_rows
@@ -131,14 +131,16 @@ def publish(
     spoilt, unknown_controls = controls(arms, arms[METHOD], bases)
     other, unknown_variants = variants(arms, arms[METHOD], bases)
     trained, unknown_losses = losses(arms, arms[METHOD], bases)
-    talked, unknown_sessions = sessions(arms[METHOD], bases)
+    talked, unknown_sessions = of_some_seeds("sessions", arms[METHOD], bases)
+    best, unknown_best = of_some_seeds("best_of", arms[METHOD], bases)
     by_source, unknown_sources = sources(arms, arms[METHOD], bases)
     changed = (*wanted().controls, *wanted().variants, *wanted().losses)
     needed = dict.fromkeys((*changed, *wanted().sources.values()))
     named = {line.partition(":")[0] for line in left_out}
     not_run = [f"{arm}: not run" for arm in needed if arm not in arms and arm not in named]
     runs = [*bases, *(run for of_arm in arms.values() for run in of_arm)]
-    unknown += [*unknown_controls, *unknown_variants, *unknown_losses, *unknown_sessions, *unknown_sources]
+    unknown += [*unknown_controls, *unknown_variants, *unknown_losses, *unknown_sessions, *unknown_best]
+    unknown += unknown_sources
     study = {
         **made_by,
         "effects": found,
@@ -146,6 +148,7 @@ def publish(
         "variants": other,
         "losses": trained,
         "sessions": talked,
+        "best_of": best,
         "sources": by_source,
         "instruments": instruments(runs),
         "not_available": [*unknown, *not_run, *left_out],

@@ -43,7 +43,7 @@ def shares(value: float, dialogues: int) -> dict[str, float]:
 
 def base(seed: int, own_share: float = 20.0, dialogues: int = 12, **more: float) -> Run:
     models = {"vanilla": model(0.0, capability=50.0), "m0": model(own_share, capability=50.0, **more)}
-    models["same"] = SESSIONS
+    models |= {"best_of": model(own_share + 5.0), "same": SESSIONS}
     known = {"vanilla.own_share": shares(0.0, dialogues), "m0.own_share": shares(own_share, dialogues)}
     return Run("base", seed, models, {"m1-synesc": REFLECTIONS}, known)
 

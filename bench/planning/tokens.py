@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,11 +114,14 @@ class Workload:
         entry, section = self._params["sft"][model], self._params["sft_data"]
         text, train = self._dialogues[entry["dialogues"]], self._params["train"]["sft"]
         kept = min(text.sessions, section["dialogue_limit"] or text.sessions) * (1 - section["valid_share"])
-        each = self._tokens(self._words["task"] + text.turns * text.words, text.turns + 1)
+        system = self._tokens(self._words["task"], 1)
+        each = self._tokens(text.turns * text.words, text.turns)
+        # a dialogue that is too long for a sample goes on in the next one, under the same system message
+        pieces = kept * max(1, ceil(each / (train["cutoff_len"] - system)))
         items = section["alpaca_items"] if entry["replay"] == "alpaca" else 0
-        tokens = kept * each + items * self._tokens(self._alpaca_words, 3)
+        tokens = kept * each + pieces * system + items * self._tokens(self._alpaca_words, 3)
         tokens *= train.get("num_train_epochs", 2.0)
-        return Work(f"sft@{model}", "sft", round(kept + items), tokens, 0, train["cutoff_len"])
+        return Work(f"sft@{model}", "sft", round(pieces + items), tokens, 0, train["cutoff_len"])
 
     def _iteration(self, model: str) -> list[Work]:
         entry, train = self._params["iterations"][model], self._params["train"]["dpo"]

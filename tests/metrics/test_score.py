@@ -41,7 +41,8 @@ def test_the_golden_pairs_are_reproduced_by_the_stage(tmp_path):
 def test_what_is_not_on_the_machine_is_left_out_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(lookup, "search_path", lambda: [tmp_path])
     monkeypatch.setattr(semantic, "MINILM_PACKAGE", "no-such-package")
-    summary = protocols.score(["a b c d"], ["a b c d"], encoder="minilm").summary()
+    pair = protocols.Pair(response="a b c d", reference="a b c d")
+    summary = protocols.score([pair], protocols.ScoreParams()).summary()
     assert summary["not_available"].keys() == {"meteor", "bertscore"}
     assert "WordNet was not found" in summary["not_available"]["meteor"]
     assert "no-such-package is not installed" in summary["not_available"]["bertscore"]

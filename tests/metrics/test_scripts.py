@@ -201,5 +201,7 @@ def test_a_reference_that_shows_nothing_is_refused_and_such_a_response_counts_as
     done = run_here("score", "--pairs", "p.jsonl", "--out", "o.json", "--no-semantic", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "record line 1: field reference: shows nothing" in done.stderr
-    summary = protocols.score(["\u2060", "a b"], ["\u00ada", "a b"], encoder=None).summary()
+    both = (("\u2060", "\u00ada"), ("a b", "a b"))
+    pairs = [protocols.Pair(response=said, reference=golden) for said, golden in both]
+    summary = protocols.score(pairs, protocols.ScoreParams(semantic=False)).summary()
     assert (summary["empty"], summary["paper"]["bleu_1"]) == (1, pytest.approx(50))

@@ -140,6 +140,7 @@ def test_other_prompts_are_asked_once_and_their_answers_are_plain_text(ask: Call
     assert responses["second"]["text"] == "no JSON 1"
     assert set(counts) == {
         *("count", "empty", "cut_off", "mean_words", "shortened", "unanswered", "parse_failures"),
+        "generated_tokens",
     }
 
 

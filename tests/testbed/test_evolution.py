@@ -53,7 +53,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
             assert child.wait(60) == 128 + signal.SIGTERM
         finally:
             child.kill()
-    assert len(trained(clone.folder)) == 2  # M0 and M1
+    assert len(trained(clone.folder)) == 3  # M0, the reward model and M1
     before = trained(clone.folder)
     clone.run(*command)
     assert before.items() < trained(clone.folder).items()

@@ -94,7 +94,7 @@ def test_of_two_processes_one_makes_what_both_need(clone: Clone, made: dict[str,
 def test_a_killed_run_goes_on_and_trains_nothing_twice(clone: Clone, made: dict[str, int]):
     assert "ended by SIGTERM: the same command goes on where it stopped" in said(clone.folder, "self-1")
     assert made.items() < trained(clone.folder).items()
-    assert len(trained(clone.folder)) == 3  # M0, M1 and M2
+    assert len(trained(clone.folder)) == 4  # M0, the reward model, M1 and M2
     assert not list((clone.folder / "testbed/runs/self-1").rglob("*.safetensors"))
     policy = clone.folder / ".scratch/study/self-1/m1/policy.json"
     parent = json.loads(policy.read_text())["parent"]

@@ -121,7 +121,9 @@ def bars(name: str, found: Sequence[Bar], x_label: str, parts: Sequence[str], ot
 def _draw(axes: Any, one: Series) -> None:
     joined = "none" if one.line is None else LINES[one.line % len(LINES)]
     style = {"color": COLOURS[one.colour % len(COLOURS)], "linestyle": joined}
-    marker = MARKERS[one.colour % len(MARKERS)] if one.points or len(one.x) == 1 else ""
+    # where the colours begin again, they do so with other markers
+    number = one.colour + one.colour // len(COLOURS)
+    marker = MARKERS[number % len(MARKERS)] if one.points or len(one.x) == 1 else ""
     # a label that begins with an underscore is none to matplotlib
     label = f" {_short(one.label, 26)}" if one.label else "_nolegend_"
     axes.plot(one.x, one.y, marker=marker, label=label, **style)

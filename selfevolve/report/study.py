@@ -29,6 +29,7 @@ SCORES += ("distinct_2_paper", "distinct_2_standard", "capability")
 TURNS = ("fields_right", "profile_named", "wrong")
 OF_M0 = "m1-synesc"  # where a base's reflections of M0 are
 LAST = "m2"
+DRAWN = 3  # seeds: the interval of two is so wide that the others could not be told apart
 OF_BASE = {"m0": "M0", "best_of": "M0, best of seven"}
 AXES = ("wrong facts, % of responses", "own facts, %")
 FRONTIER = "Own facts against wrong facts, the last model of each arm"
@@ -57,7 +58,7 @@ def _frontier(runs: Sequence[Part]) -> list[Series]:
         both = [(one.number("wrong"), one.number("own_share")) for one in seeds]
         pairs = [(wrong, own) for wrong, own in both if wrong is not None and own is not None]
         label = OF_BASE.get(model) if arm == "base" else arm if model == LAST else None
-        if label and len(pairs) >= 2:
+        if label and len(pairs) >= DRAWN:
             wrong, own = zip(*pairs, strict=True)
             found = t_interval(own)
             within = [(found.low, found.high)]

@@ -23,7 +23,7 @@ PATIENCE_S = 1800
 EVOLUTION = {
     "seeds": [1, 2],
     "last": 2,
-    "set": {"contexts.parts": 2, "pair.valid_share": 0.2},
+    "set": {"contexts.parts": 2, "pair.valid_share": 0.5},  # one dialogue held back has no interval
     "arms": ["fresh", "other"],
     "differs": {
         "fresh": {},

@@ -128,8 +128,8 @@ def publishing_adapter(output: Path, out: Path, policy: Policy) -> Iterator[Path
     with publishing(out) as folder:
         folder.mkdir()
         publish_json(folder / "adapter_config.json", adapter)
-        for name in ("adapter_model.safetensors", HEAD):
-            if (output / name).exists():  # a reward model alone has a value head
-                shutil.copyfile(output / name, folder / name)
+        shutil.copyfile(output / "adapter_model.safetensors", folder / "adapter_model.safetensors")
+        if (output / HEAD).exists():  # a reward model alone has a value head
+            shutil.copyfile(output / HEAD, folder / HEAD)
         write_adapter(folder, parent.as_posix(), policy.digest)
         yield folder

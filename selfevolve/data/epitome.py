@@ -27,24 +27,31 @@ class Reply(NamedTuple):
     level: int
 
 
-def read_replies(folder: Path) -> list[Reply]:
-    """Return the replies that all three files rate, in the order of the first one; the first of equal rows.
+def read_replies(folder: Path) -> tuple[list[Reply], dict[str, int]]:
+    """Return the replies that all three files rate, in the order of the first file, and what was left out.
+
+    Returns:
+        the replies; and the numbers of those that were `not_rated_thrice`, and of `repeated` rows: of several
+        rows of a file for one reply the first counts.
 
     Raises:
         InputError: a file is missing or lacks a column, a level is none of 0, 1, 2, or something is blank.
     """
     levels: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     texts: dict[tuple[str, str], tuple[str, str]] = {}
+    repeated = 0
     for name in FILES:
         for row in _rows(folder / name):
             key = row["sp_id"], row["rp_id"]
+            repeated += name in levels[key]
             levels[key].setdefault(name, int(row["level"]))
             texts.setdefault(key, (row["seeker_post"], row["response_post"]))
-    return [
+    replies = [
         Reply(key[0], *texts[key], sum(rated.values()))
         for key, rated in levels.items()
         if len(rated) == len(FILES)
     ]
+    return replies, {"not_rated_thrice": len(levels) - len(replies), "repeated": repeated}
 
 
 def empathy_pairs(replies: list[Reply], system: str) -> tuple[list[Preference], dict[str, Any]]:

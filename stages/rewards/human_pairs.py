@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--contexts", type=Path, nargs="+", required=True)
     parser.add_argument("--responses", type=Path, nargs="+", required=True, help="a file for each of these")
-    parser.add_argument("--epitome", type=Path, help="a folder with EPITOME's three files; a file is none")
+    parser.add_argument("--epitome", type=Path, help="EPITOME's folder; an empty file is none")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
@@ -43,12 +43,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not pairs:
         raise InputError("no pair is left", file=args.contexts[0])
     counts = count_pairs(pairs, dropped, [], None)
-    if args.epitome is not None and args.epitome.is_dir():
-        rated, counts["epitome"] = empathy_pairs(read_replies(args.epitome), system)
+    if args.epitome is not None and not is_none(args.epitome):
+        replies, left_out = read_replies(args.epitome)
+        rated, counted = empathy_pairs(replies, system)
+        counts["epitome"] = counted | left_out
         pairs += rated
     parts = split(pairs, params)
     write_folder(args.out, parts)
     publish_json(args.metrics, counts | {name: len(records) for name, records in parts.items()})
+
+
+def is_none(epitome: Path) -> bool:
+    """Return whether an empty file stands for no EPITOME; InputError for what is neither it nor a folder."""
+    if epitome.is_file() and not epitome.read_bytes().strip():
+        return True
+    if not epitome.is_dir():
+        raise InputError("must be the folder with EPITOME's files, or an empty file for none", file=epitome)
+    return False
 
 
 if __name__ == "__main__":

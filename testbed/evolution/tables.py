@@ -24,10 +24,9 @@ from testbed.evolution.results import Evolved, Measure, measures
 from testbed.evolution.rules import rules, stops
 from testbed.study.findings import paired
 from testbed.study.parameters import STUDY
-from testbed.study.run_file import RunFile, read_run_file
+from testbed.study.run_file import RunFile, read_run_files, too_few_seeds
 
 RUNS, OUT = Path("metrics/evolution/runs"), Path("metrics/evolution")
-COMMON = ("models/backbone", "data/dialogues")  # what all runs are made of
 SEEDS = 2  # an interval needs so many
 Arms = Mapping[str, Mapping[int, Evolved]]  # arm -> seed -> run
 
@@ -46,32 +45,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def read_runs(folder: Path, evolution: Evolution) -> dict[str, RunFile]:
-    """Return the runs whose files are there, by name, in the order of the arms.
-
-    Raises:
-        InputError: a file is broken or of no run, or its run is made of another backbone or of other
-            dialogues than the first one.
-    """
-    files = {file.stem: file for file in sorted(folder.glob("*.json"))}
-    for name in files.keys() - evolution.runs.keys():
-        raise InputError("is no run of the evolution: remove it", file=files[name])
-    made = {name: read_run_file(files[name]) for name in evolution.runs if name in files}
-    for name, one in made.items():
-        if name != f"{one.arm}-{one.seed}":
-            raise InputError(f"is of the run {one.arm}-{one.seed}", file=files[name])
-        first, common = next(iter(made.items()))
-        for path in COMMON:
-            if one.made_of.get(path) != common.made_of.get(path):
-                message = f"is not that of {first}, and all runs have the same: make this one again"
-                raise InputError(message, file=files[name], field=f"made_of.{path}")
-    return made
+    """Return the runs whose files are there, by name; InputError as `read_run_files`."""
+    return read_run_files(folder, list(evolution.runs), "evolution")
 
 
 def not_enough(made: Mapping[str, RunFile]) -> str:
     """Return why no tables can be made of these runs, an empty text where they can."""
-    seeds = sum(one.arm == METHOD for one in made.values())
-    few = seeds < SEEDS
-    return f"no tables: they need {SEEDS} seeds of {METHOD}, and {seeds} are there" if few else ""
+    return too_few_seeds(made, METHOD, SEEDS)
 
 
 def make_tables(made: Mapping[str, RunFile], out: Path) -> None:

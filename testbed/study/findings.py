@@ -171,10 +171,10 @@ def losses(arms: Mapping[str, Sequence[Run]], method: Sequence[Run], bases: Sequ
     return _findings(_of_arms(wanted().losses, "difference", arms, method, bases))
 
 
-def of_some_seeds(kind: str, method: Sequence[Run], bases: Sequence[Run]) -> Findings:
-    """Test the differences of `sessions` or of `best_of`, each on the seeds that have both, at least two."""
+def of_some_seeds(differences: Sequence[Difference], method: Sequence[Run], bases: Sequence[Run]) -> Findings:
+    """Test differences that not every seed has measured, each on the seeds that have both, at least two."""
     seeds, rows = _seeds(method, method, bases), {}
-    for one in getattr(wanted(), kind):
+    for one in differences:
         own = [seed for seed in seeds if {one.of, one.minus} <= seed.numbers.keys()]
         tested = _tested(one, own) if len(own) > 1 else {}
         rows[one.name] = {"name": one.name, "seeds": len(own), **tested}

@@ -8,7 +8,7 @@ dialogues), and what the run was made of, by which commit, where and how fast.
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ CODE = ("llamafactory_configs", PARAMS, "prompts", "requirements.txt", "selfevol
 CODE += (":(exclude)*.md", ":(exclude)*dvc.lock")
 
 
+COMMON = ("models/backbone", "data/dialogues")  # what all runs of a study are made of
 SESSIONS = "sessions"  # behind a model's name: its sessions
 OF_A_SESSION = ("emotion_change", "disclosed", "taken_up")  # scores that need no facts but the card's
 
@@ -115,6 +116,39 @@ def digest(path: Path) -> str:
 def read_run_file(file: Path) -> RunFile:
     """Return the run in such a file; InputError where it is missing or broken."""
     return validate(RunFile, read_json(file), file=file)
+
+
+def read_run_files(folder: Path, names: Sequence[str], of: str) -> dict[str, RunFile]:
+    """Return the runs whose files are in a folder, by name, in the order of the names.
+
+    Args:
+        folder: has a file NAME.json for each run.
+        names: all runs that there may be.
+        of: what they are runs of, for messages.
+
+    Raises:
+        InputError: a file is broken or of no such run, or its run is made of another backbone or of other
+            dialogues than the first one.
+    """
+    files = {file.stem: file for file in sorted(folder.glob("*.json"))}
+    for name in files.keys() - set(names):
+        raise InputError(f"is no run of the {of}: remove it", file=files[name])
+    made = {name: read_run_file(files[name]) for name in names if name in files}
+    for name, one in made.items():
+        if name != f"{one.arm}-{one.seed}":
+            raise InputError(f"is of the run {one.arm}-{one.seed}", file=files[name])
+        first, common = next(iter(made.items()))
+        for path in COMMON:
+            if one.made_of.get(path) != common.made_of.get(path):
+                message = f"is not that of {first}, and all runs have the same: make this one again"
+                raise InputError(message, file=files[name], field=f"made_of.{path}")
+    return made
+
+
+def too_few_seeds(made: Mapping[str, RunFile], method: str, least: int) -> str:
+    """Return why no tables can be made of these runs, an empty text where there are seeds enough."""
+    seeds = sum(one.arm == method for one in made.values())
+    return f"no tables: they need {least} seeds of {method}, and {seeds} are there" if seeds < least else ""
 
 
 if __name__ == "__main__":

@@ -21,10 +21,9 @@ from testbed.study.findings import controls, effects, losses, of_some_seeds, run
 from testbed.study.instruments import instruments
 from testbed.study.parameters import BASE, METHOD, STUDY, StudyParams, read_study
 from testbed.study.rewards import reward_rows
-from testbed.study.run_file import RunFile, read_run_file
+from testbed.study.run_file import RunFile, read_run_files, too_few_seeds
 
 RUNS, OUT = Path("metrics/study/runs"), Path("metrics/study")
-COMMON = ("models/backbone", "data/dialogues")  # what all runs of a study are made of
 M0 = "testbed/runs/{base}/models/m0"
 SEEDS = 2  # an interval needs so many
 
@@ -44,35 +43,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def read_runs(folder: Path, study: StudyParams) -> dict[str, RunFile]:
-    """Return the runs of the study whose files are there, by name.
-
-    Raises:
-        InputError: a file is broken or no run of the study, or a run has no base, or is made of another
-            backbone or of other dialogues than the first one.
-    """
-    names = [f"{BASE}-{seed}" for seed in study.seeds] + list(study.runs)
-    files = {file.stem: file for file in sorted(folder.glob("*.json"))}
-    for name in files.keys() - names:
-        raise InputError("is no run of the study: remove it", file=files[name])
-    made = {name: read_run_file(files[name]) for name in names if name in files}
+    """Return the runs whose files are there, by name; InputError as `read_run_files`, or for no base."""
+    made = read_run_files(folder, [f"{BASE}-{seed}" for seed in study.seeds] + list(study.runs), "study")
     for name, one in made.items():
-        if name != f"{one.arm}-{one.seed}":
-            raise InputError(f"is of the run {one.arm}-{one.seed}", file=files[name])
         if f"{BASE}-{one.seed}" not in made:
-            raise InputError(f"needs {BASE}-{one.seed}.json beside it", file=files[name])
-        first, common = next(iter(made.items()))
-        for path in COMMON:
-            if one.made_of.get(path) != common.made_of.get(path):
-                message = f"is not that of {first}, and all runs have the same: make this one again"
-                raise InputError(message, file=files[name], field=f"made_of.{path}")
+            raise InputError(f"needs {BASE}-{one.seed}.json beside it", file=folder / f"{name}.json")
     return made
 
 
 def not_enough(made: Mapping[str, RunFile]) -> str:
     """Return why no tables can be made of these runs, an empty text where they can."""
-    seeds = [one.seed for one in made.values() if one.arm == METHOD]
-    few = len(seeds) < SEEDS
-    return f"no tables: they need {SEEDS} seeds of {METHOD}, and {len(seeds)} are there" if few else ""
+    return too_few_seeds(made, METHOD, SEEDS)
 
 
 def make_tables(made: Mapping[str, RunFile], study: StudyParams, folder: Path, out: Path) -> None:
@@ -131,8 +112,8 @@ def publish(
     spoilt, unknown_controls = controls(arms, arms[METHOD], bases)
     other, unknown_variants = variants(arms, arms[METHOD], bases)
     trained, unknown_losses = losses(arms, arms[METHOD], bases)
-    talked, unknown_sessions = of_some_seeds("sessions", arms[METHOD], bases)
-    best, unknown_best = of_some_seeds("best_of", arms[METHOD], bases)
+    talked, unknown_sessions = of_some_seeds(wanted().sessions, arms[METHOD], bases)
+    best, unknown_best = of_some_seeds(wanted().best_of, arms[METHOD], bases)
     by_source, unknown_sources = sources(arms, arms[METHOD], bases)
     changed = (*wanted().controls, *wanted().variants, *wanted().losses)
     needed = dict.fromkeys((*changed, *wanted().sources.values()))

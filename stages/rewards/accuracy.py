@@ -49,7 +49,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     sources = Sources(args.params, args.policy, args.dialogues, args.policy)
     reward = length_reward() if args.by == LENGTH else open_reward(args.by, params, sources)
     seed = params.seed
-    elsewhere = score_pairs(spoil(pairs, "shuffled", seed), contexts, reward)
+    try:
+        shuffled = spoil(pairs, "shuffled", seed)
+    except InputError:
+        message = "has too few dialogues to put every pair into another one's context"
+        raise InputError(message, file=args.contexts) from None
+    elsewhere = score_pairs(shuffled, contexts, reward)
     found = {
         "pairs": len(pairs),
         "dialogues": len({dialogue_of(pair.id) for pair in pairs}),

@@ -1,10 +1,16 @@
 """How good a reward is: accuracy, and what of it is length; the control that must fail does."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from selfevolve.preferences.pairs import make_pairs
+from selfevolve.records.jsonl import write_records
 from selfevolve.rewards.accuracy import Scored, length_reward, measure, rank_correlation, score_pairs, slope
+from selfevolve.runtime.errors import InputError
+from stages.rewards import accuracy
+from tests.conftest import ROOT
 from tests.preferences.test_preferences import CONTEXT, PARAMS, direct
 
 DIALOGUES = [f"d{n}" for n in range(40)]
@@ -65,3 +71,15 @@ def test_the_control_counts_words():
     pairs, _ = make_pairs([CONTEXT], {CONTEXT.id: direct("one two")}, {}, "", PARAMS)
     found = score_pairs(pairs, {CONTEXT.id: CONTEXT}, length_reward())
     assert found.rewards.tolist() == found.words.tolist() == [[4.0, 2.0]]
+
+
+def test_too_few_dialogues_for_the_shuffled_control_are_named_by_their_file(tmp_path: Path):
+    """It is the contexts that are too few: no parameter of the user asked to shuffle anything."""
+    contexts, responses = tmp_path / "contexts.jsonl", tmp_path / "responses.jsonl"
+    write_records(contexts, [CONTEXT])
+    write_records(responses, [direct("one two")])
+    files = ["--contexts", str(contexts), "--responses", str(responses), "--dialogues", "d.jsonl"]
+    params = ["--params", str(ROOT / "params.yaml")]
+    with pytest.raises(InputError, match=r"contexts\.jsonl: has too few dialogues"):
+        accuracy.main(["--by", "length", *files, "--out", str(tmp_path / "o.json"), *params])
+    assert not (tmp_path / "o.json").exists()
